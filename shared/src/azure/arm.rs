@@ -1,0 +1,141 @@
+//! The resource manager client: one [`Arm::send`] with auth, retry, throttling and request ids; typed calls in
+//! the modules below, one per resource type.
+
+mod authorization;
+mod clusters;
+mod credentials;
+mod error;
+mod graph;
+mod identities;
+mod pace;
+mod request;
+mod retry;
+mod vaults;
+
+pub use authorization::{RoleAssignment, least_role, role_definition_id, roles};
+pub use clusters::ManagedCluster;
+pub use credentials::{FEDERATED_CREDENTIAL_LIMIT, FederatedCredential};
+pub use error::{ArmError, Refusal};
+pub use identities::ManagedIdentity;
+pub use request::{ArmRequest, ArmResponse};
+pub use vaults::{SecretMetadata, Vault};
+
+use super::Cloud;
+use super::credential::Tokens;
+use backon::Retryable;
+use pace::Pace;
+use reqwest::header;
+use serde_json::Value;
+use std::sync::Arc;
+use url::Url;
+
+/// A resource manager that is called as one principal; cheap to clone.
+#[derive(Clone)]
+pub struct Arm(Arc<Inner>);
+
+struct Inner {
+    base: Url,
+    scope: String,
+    http: reqwest::Client,
+    tokens: Arc<Tokens>,
+    pace: Pace,
+}
+
+impl std::fmt::Debug for Arm {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_struct("Arm")
+            .field("base", &self.0.base.as_str())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Arm {
+    pub(super) fn new(cloud: &Cloud, http: reqwest::Client, tokens: Arc<Tokens>) -> Self {
+        let (base, scope) = (cloud.arm.clone(), cloud.arm_scope.clone());
+        Self(Arc::new(Inner {
+            base,
+            scope,
+            http,
+            tokens,
+            pace: Pace::default(),
+        }))
+    }
+
+    /// Sends a request until it is answered for good: throttling, server faults and lost connections are
+    /// retried a bounded number of times, and `Retry-After` is honoured.
+    pub async fn send(&self, request: &ArmRequest) -> Result<ArmResponse, ArmError> {
+        (|| self.send_once(request))
+            .retry(retry::backoff())
+            .when(|error: &ArmError| retry::is_worth_it(error))
+            .adjust(retry::adjusted)
+            .notify(|error: &ArmError, pause| tracing::info!(%error, ?pause, "azure request is retried"))
+            .await
+    }
+
+    /// Sends a request for something that may not exist: 404 is none.
+    pub async fn send_opt(&self, request: &ArmRequest) -> Result<Option<ArmResponse>, ArmError> {
+        match self.send(request).await {
+            Ok(response) => Ok(Some(response)),
+            Err(error) if error.is_not_found() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Reads all pages of a list, following `nextLink` on this host only.
+    pub async fn list(&self, request: ArmRequest) -> Result<Vec<Value>, ArmError> {
+        let mut items = Vec::new();
+        let mut next = Some(request);
+        while let Some(request) = next.take() {
+            let mut page = self.send(&request).await?;
+            if let Some(Value::Array(values)) = page.body.get_mut("value").map(Value::take) {
+                items.extend(values);
+            }
+            if let Some(link) = page
+                .body
+                .get("nextLink")
+                .and_then(Value::as_str)
+                .filter(|link| !link.is_empty())
+            {
+                next = Some(request.next_page(link, &self.0.base)?);
+            }
+        }
+        Ok(items)
+    }
+
+    async fn send_once(&self, request: &ArmRequest) -> Result<ArmResponse, ArmError> {
+        let token = self
+            .0
+            .tokens
+            .token(&self.0.scope)
+            .await
+            .map_err(|source| ArmError::Token {
+                source: Box::new(source),
+            })?;
+        let lost = |source: reqwest::Error| ArmError::Connection {
+            method: request.method.to_string(),
+            path: request.path().to_owned(),
+            // The URL of a page or an operation is signed; it must not reach a message.
+            source: source.without_url(),
+        };
+        let mut builder = self
+            .0
+            .http
+            .request(request.method.clone(), request.url(&self.0.base))
+            .bearer_auth(token.secret())
+            .header(header::ACCEPT, "application/json");
+        if let Some(body) = &request.body {
+            builder = builder.json(body);
+        }
+        let response = builder.send().await.map_err(lost)?;
+        let status = response.status().as_u16();
+        let headers = response.headers().clone();
+        let bytes = response.bytes().await.map_err(lost)?;
+        let answer = ArmResponse::read(status, &headers, &bytes);
+        if (200..300).contains(&status) {
+            Ok(answer)
+        } else {
+            Err(ArmError::refused(request, &answer))
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! User-assigned managed identities.
+
+use super::request::parse;
+use super::{Arm, ArmError, ArmRequest, ArmResponse};
+use crate::azure::ArmId;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+
+/// Also the version of the credentials below an identity.
+pub(super) const API_VERSION: &str = "2024-11-30";
+const TYPE: &str = "Microsoft.ManagedIdentity/userAssignedIdentities";
+
+/// A user-assigned managed identity.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ManagedIdentity {
+    /// Its ARM id.
+    pub id: ArmId,
+    /// Its region.
+    pub location: String,
+    /// Its tags.
+    pub tags: BTreeMap<String, String>,
+    /// Application id: what a service account is annotated with.
+    pub client_id: String,
+    /// Object id: what roles are assigned to.
+    pub principal_id: String,
+    /// Its tenant.
+    pub tenant_id: String,
+}
+
+#[derive(Deserialize)]
+struct Body {
+    id: ArmId,
+    #[serde(default)]
+    location: String,
+    #[serde(default)]
+    tags: Option<BTreeMap<String, String>>,
+    properties: Properties,
+}
+
+#[derive(Deserialize)]
+struct Properties {
+    #[serde(rename = "clientId")]
+    client: String,
+    #[serde(rename = "principalId")]
+    principal: String,
+    #[serde(rename = "tenantId")]
+    tenant: String,
+}
+
+fn read(value: Value) -> Result<ManagedIdentity, ArmError> {
+    let body: Body = parse(value, "managed identity")?;
+    Ok(ManagedIdentity {
+        id: body.id,
+        location: body.location,
+        tags: body.tags.unwrap_or_default(),
+        client_id: body.properties.client,
+        principal_id: body.properties.principal,
+        tenant_id: body.properties.tenant,
+    })
+}
+
+impl ManagedIdentity {
+    /// The id of an identity in a resource group.
+    pub fn id_of(subscription: &str, group: &str, name: &str) -> Result<ArmId, crate::azure::ArmIdError> {
+        ArmId::resource(subscription, group, TYPE, name)
+    }
+}
+
+impl Arm {
+    /// An identity, or none.
+    pub async fn identity(&self, id: &ArmId) -> Result<Option<ManagedIdentity>, ArmError> {
+        let found = self.send_opt(&ArmRequest::get(id.as_str(), API_VERSION)).await?;
+        found.map(|answer| read(answer.body)).transpose()
+    }
+
+    /// The identities of a resource group; none when the group does not exist.
+    pub async fn identities_of_group(
+        &self,
+        subscription: &str,
+        group: &str,
+    ) -> Result<Vec<ManagedIdentity>, ArmError> {
+        let path = format!("/subscriptions/{subscription}/resourceGroups/{group}/providers/{TYPE}");
+        self.list_identities(path).await
+    }
+
+    /// The identities of a subscription that the caller may read.
+    pub async fn identities_of_subscription(
+        &self,
+        subscription: &str,
+    ) -> Result<Vec<ManagedIdentity>, ArmError> {
+        self.list_identities(format!("/subscriptions/{subscription}/providers/{TYPE}"))
+            .await
+    }
+
+    async fn list_identities(&self, path: String) -> Result<Vec<ManagedIdentity>, ArmError> {
+        match self.list(ArmRequest::get(path, API_VERSION)).await {
+            Ok(values) => values.into_iter().map(read).collect(),
+            Err(error) if error.is_not_found() => Ok(Vec::new()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Creates an identity or replaces its tags; the answer's request id comes with it.
+    pub async fn put_identity(
+        &self,
+        id: &ArmId,
+        location: &str,
+        tags: &BTreeMap<String, String>,
+    ) -> Result<(ManagedIdentity, Option<String>), ArmError> {
+        let body = json!({"location": location, "tags": tags});
+        let answer: ArmResponse = self
+            .send(&ArmRequest::put(id.as_str(), API_VERSION, body))
+            .await?;
+        let request_id = answer.request_id.clone();
+        Ok((read(answer.body)?, request_id))
+    }
+}

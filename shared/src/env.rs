@@ -1,0 +1,101 @@
+//! The process environment as a value, and the name of every variable that the plugins read.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// Variables that describe how to reach clusters.
+pub mod kube {
+    /// List of kubeconfig files, `:`-separated (`;` on Windows); missing ones are skipped.
+    pub const KUBECONFIG: &str = "KUBECONFIG";
+    /// Proxy for https requests.
+    pub const HTTPS_PROXY: &str = "HTTPS_PROXY";
+    /// Hosts that are reached without the proxy.
+    pub const NO_PROXY: &str = "NO_PROXY";
+}
+
+/// Variables of Azure's own tools and SDKs, and ours that complete them.
+pub mod azure {
+    /// Tenant to sign in to.
+    pub const TENANT_ID: &str = "AZURE_TENANT_ID";
+    /// Application or identity to sign in as.
+    pub const CLIENT_ID: &str = "AZURE_CLIENT_ID";
+    /// Secret of that application.
+    pub const CLIENT_SECRET: &str = "AZURE_CLIENT_SECRET";
+    /// File with a federated token.
+    pub const FEDERATED_TOKEN_FILE: &str = "AZURE_FEDERATED_TOKEN_FILE";
+    /// Subscription to look for clusters in.
+    pub const SUBSCRIPTION_ID: &str = "AZURE_SUBSCRIPTION_ID";
+    /// Name of the cloud, as go-autorest and the workload identity webhook know it.
+    pub const ENVIRONMENT: &str = "AZURE_ENVIRONMENT";
+    /// Description of a custom cloud, read when the name is `AzureStackCloud`.
+    pub const ENVIRONMENT_FILEPATH: &str = "AZURE_ENVIRONMENT_FILEPATH";
+    /// Certificate authorities trusted besides the system's, in PEM.
+    pub const CA_FILE: &str = "AKS_WI_CA_FILE";
+    /// Image that `kubectl wi verify` starts.
+    pub const PROBE_IMAGE: &str = "AKS_WI_PROBE_IMAGE";
+}
+
+/// Variables that tell what kind of place the command runs in.
+pub mod place {
+    /// Set to anything but `false` by most CI systems.
+    pub const CI: &str = "CI";
+    /// Set to `True` by Azure Pipelines.
+    pub const TF_BUILD: &str = "TF_BUILD";
+    /// Set to `true` by GitHub Actions.
+    pub const GITHUB_ACTIONS: &str = "GITHUB_ACTIONS";
+    /// Any value but the empty one switches colours off.
+    pub const NO_COLOR: &str = "NO_COLOR";
+    /// Any value but the empty one or `0` switches colours on.
+    pub const CLICOLOR_FORCE: &str = "CLICOLOR_FORCE";
+    /// `dumb` means no colours and no bars.
+    pub const TERM: &str = "TERM";
+}
+
+/// Where variables come from.
+#[derive(Debug, Clone)]
+pub enum Env {
+    /// The environment of this process.
+    Process,
+    /// A fixed set, for tests and for callers that assemble their own.
+    Mem(Arc<BTreeMap<String, String>>),
+}
+
+impl Env {
+    /// A fixed environment.
+    pub fn of<K: Into<String>, V: Into<String>>(pairs: impl IntoIterator<Item = (K, V)>) -> Self {
+        Self::Mem(Arc::new(
+            pairs.into_iter().map(|(k, v)| (k.into(), v.into())).collect(),
+        ))
+    }
+
+    /// The value of a variable; an empty one counts as unset, as Helm hands unset values to plugins.
+    pub fn get(&self, name: &str) -> Option<String> {
+        match self {
+            Self::Process => std::env::var(name).ok(),
+            Self::Mem(variables) => variables.get(name).cloned(),
+        }
+        .filter(|value| !value.is_empty())
+    }
+
+    /// The value of a variable under its own or its lower-case name, as proxies are configured.
+    pub fn get_any_case(&self, name: &str) -> Option<String> {
+        self.get(name).or_else(|| self.get(&name.to_ascii_lowercase()))
+    }
+
+    /// The value of a variable as a path.
+    pub fn path(&self, name: &str) -> Option<PathBuf> {
+        self.get(name).map(PathBuf::from)
+    }
+
+    /// The user's home directory.
+    pub fn home(&self) -> Option<PathBuf> {
+        self.path("HOME").or_else(|| self.path("USERPROFILE"))
+    }
+
+    /// Whether a CI system runs this command.
+    pub fn is_ci(&self) -> bool {
+        let ci = self.get(place::CI).is_some_and(|value| value != "false");
+        ci || self.get(place::TF_BUILD).is_some() || self.get(place::GITHUB_ACTIONS).is_some()
+    }
+}

@@ -1,0 +1,277 @@
+//! The only place that prints and asks: data on standard output, everything else on standard error.
+
+use crate::args::{ColorChoice, ConfirmArgs, OutputArgs};
+use crate::env::{Env, place};
+use crate::failure::Failure;
+use crate::format::{self, OutputFormat};
+use console::style;
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde::Serialize;
+use std::io::{self, IsTerminal, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+/// The user's side of a command.
+#[derive(Debug, Clone)]
+pub struct Ui {
+    format: OutputFormat,
+    quiet: bool,
+    verbosity: u8,
+    interactive: bool,
+    /// Whether a document went out: a failure then must not print a second one.
+    wrote_document: Arc<AtomicBool>,
+    progress: MultiProgress,
+    bars: bool,
+}
+
+impl Ui {
+    /// Resolves flags, environment and terminal into one way of printing.
+    pub fn new(args: &OutputArgs, env: &Env) -> Self {
+        let terminal = io::stderr().is_terminal();
+        let dumb = env.get(place::TERM).is_some_and(|term| term == "dumb");
+        let colors = use_colors(args.color, env, terminal && !dumb);
+        console::set_colors_enabled_stderr(colors);
+        console::set_colors_enabled(colors && io::stdout().is_terminal());
+        let bars = terminal && !dumb && !args.quiet && !env.is_ci();
+        let target = if bars {
+            ProgressDrawTarget::stderr()
+        } else {
+            ProgressDrawTarget::hidden()
+        };
+        Self {
+            format: args.output,
+            quiet: args.quiet,
+            verbosity: args.verbose,
+            interactive: terminal && io::stdin().is_terminal() && !env.is_ci(),
+            wrote_document: Arc::default(),
+            progress: MultiProgress::with_draw_target(target),
+            bars,
+        }
+    }
+
+    /// The format that the user asked for.
+    pub const fn format(&self) -> OutputFormat {
+        self.format
+    }
+
+    /// How many times `-v` was given.
+    pub const fn verbosity(&self) -> u8 {
+        self.verbosity
+    }
+
+    /// Whether a person can be asked: standard input and standard error are terminals and no CI runs this.
+    pub const fn is_interactive(&self) -> bool {
+        self.interactive
+    }
+
+    /// Whether bars are drawn; else progress is plain lines.
+    pub const fn draws_bars(&self) -> bool {
+        self.bars
+    }
+
+    /// Writes data to standard output. A reader that has gone away (`| head`) is no error.
+    pub fn data(&self, text: &str) -> io::Result<()> {
+        self.progress.suspend(|| {
+            let mut out = io::stdout().lock();
+            match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+                Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+                result => result,
+            }
+        })
+    }
+
+    /// Writes the command's document as JSON or YAML to standard output; the formats for people print nothing.
+    pub fn document<T: Serialize>(&self, document: &T) -> Result<(), Failure> {
+        let text = match self.format {
+            OutputFormat::Json => format::to_json(document),
+            OutputFormat::Yaml => format::to_yaml(document),
+            OutputFormat::Table | OutputFormat::Wide | OutputFormat::Name => return Ok(()),
+        };
+        let text = text.map_err(|error| Failure::from_error(crate::ExitStatus::Failed, &error))?;
+        self.wrote_document.store(true, Ordering::SeqCst);
+        self.data(&text)
+            .map_err(|error| Failure::from_error(crate::ExitStatus::Failed, &error))
+    }
+
+    /// Prints a line about what goes on.
+    pub fn status(&self, text: &str) {
+        if !self.quiet {
+            self.say(text);
+        }
+    }
+
+    /// Prints a line with `-v`.
+    pub fn detail(&self, text: &str) {
+        if self.verbosity > 0 {
+            self.say(&style(text).for_stderr().dim().to_string());
+        }
+    }
+
+    /// Prints a warning.
+    pub fn warning(&self, text: &str) {
+        self.say(&format!(
+            "{} {text}",
+            style("warning:").for_stderr().yellow().bold()
+        ));
+    }
+
+    /// Prints a failure with its causes and hints, and its document when one is due.
+    pub fn failure(&self, failure: &Failure) {
+        self.say(&format!(
+            "{} {}",
+            style("error:").for_stderr().red().bold(),
+            failure.message
+        ));
+        for cause in &failure.causes {
+            self.say(&format!("{} {cause}", style("caused by:").for_stderr().dim()));
+        }
+        if !failure.hints.is_empty() {
+            self.say("");
+        }
+        for hint in &failure.hints {
+            self.say(&format!("{} {hint}", style("hint:").for_stderr().cyan().bold()));
+        }
+        if self.format.is_document() && !self.wrote_document.load(Ordering::SeqCst) {
+            // A failure while telling of a failure has nobody left to tell.
+            let _ = self.document(&failure.document());
+        }
+    }
+
+    /// Starts a line of progress, `prefix: …`: a bar on a terminal, plain lines elsewhere.
+    pub fn task(&self, prefix: impl Into<String>) -> Task {
+        let prefix = prefix.into();
+        let bar = self.bars.then(|| {
+            let bar = self.progress.add(ProgressBar::new_spinner());
+            if let Ok(style) = ProgressStyle::with_template("{spinner:.cyan} {prefix:.bold} {wide_msg}") {
+                bar.set_style(style);
+            }
+            bar.set_prefix(prefix.clone());
+            bar.enable_steady_tick(Duration::from_millis(120));
+            bar
+        });
+        Task {
+            ui: self.clone(),
+            prefix,
+            bar,
+        }
+    }
+
+    /// Asks before something is written; see [`ConfirmArgs`].
+    ///
+    /// # Errors
+    /// A usage failure when nobody can be asked and `--yes` is missing, and when the answer is no.
+    pub async fn confirm(&self, question: &str, args: &ConfirmArgs) -> Result<(), Failure> {
+        if args.yes {
+            return Ok(());
+        }
+        if !self.interactive {
+            return Err(
+                Failure::usage("this changes something and nobody can be asked to confirm it")
+                    .hint("read the plan above, then run the command again with --yes"),
+            );
+        }
+        let question = question.to_owned();
+        // A blocking prompt on its own thread: a signal can still end the command while it waits.
+        let (sender, receiver) = tokio::sync::oneshot::channel();
+        std::thread::spawn(move || {
+            let answer = dialoguer::Confirm::new()
+                .with_prompt(question)
+                .default(false)
+                .interact();
+            let _ = sender.send(answer);
+        });
+        match receiver.await {
+            Ok(Ok(true)) => Ok(()),
+            _ => Err(Failure::usage("declined; nothing was changed")),
+        }
+    }
+
+    fn say(&self, text: &str) {
+        self.progress.suspend(|| {
+            // Standard error that is gone leaves nobody to tell.
+            let _ = writeln!(io::stderr().lock(), "{text}");
+        });
+    }
+}
+
+/// One line of progress; cloneable into the task that advances it.
+#[derive(Debug, Clone)]
+pub struct Task {
+    ui: Ui,
+    prefix: String,
+    bar: Option<ProgressBar>,
+}
+
+impl Task {
+    /// Says what is being done now.
+    pub fn say(&self, message: &str) {
+        match &self.bar {
+            Some(bar) => bar.set_message(message.to_owned()),
+            None => self.ui.status(&format!("{}: {message}", self.prefix)),
+        }
+    }
+
+    /// Ends the line with a message that stays.
+    pub fn finish(&self, message: &str) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+        self.ui.status(&format!("{}: {message}", self.prefix));
+    }
+}
+
+/// The order that most tools agree on: flag, `NO_COLOR`, `CLICOLOR_FORCE`, then whether this is a terminal.
+fn use_colors(choice: ColorChoice, env: &Env, terminal: bool) -> bool {
+    match choice {
+        ColorChoice::Always => true,
+        ColorChoice::Never => false,
+        ColorChoice::Auto if env.get(place::NO_COLOR).is_some() => false,
+        ColorChoice::Auto => env.get(place::CLICOLOR_FORCE).is_some_and(|value| value != "0") || terminal,
+    }
+}
+
+/// Lays out rows under a header in columns, two spaces apart, without trailing blanks.
+pub fn table(header: &[&str], rows: &[Vec<String>]) -> String {
+    let mut widths: Vec<usize> = header.iter().map(|cell| cell.chars().count()).collect();
+    for row in rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = (*width).max(cell.chars().count());
+        }
+    }
+    let mut text = String::new();
+    let header: Vec<String> = header.iter().map(ToString::to_string).collect();
+    for row in std::iter::once(&header).chain(rows) {
+        let mut line = String::new();
+        for (width, cell) in widths.iter().zip(row) {
+            line.push_str(cell);
+            line.extend(std::iter::repeat_n(' ', width - cell.chars().count() + 2));
+        }
+        text.push_str(line.trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_flag_beats_the_environment_and_the_environment_the_terminal() {
+        let none = Env::of::<&str, &str>([]);
+        let no_color = Env::of([(place::NO_COLOR, "1"), (place::CLICOLOR_FORCE, "1")]);
+        let force = Env::of([(place::CLICOLOR_FORCE, "1")]);
+        assert!(use_colors(ColorChoice::Always, &no_color, false));
+        assert!(!use_colors(ColorChoice::Auto, &no_color, true));
+        assert!(use_colors(ColorChoice::Auto, &force, false));
+        assert!(!use_colors(ColorChoice::Auto, &none, false));
+        assert!(!use_colors(ColorChoice::Never, &force, true));
+    }
+
+    #[test]
+    fn columns_are_as_wide_as_their_widest_cell() {
+        let rows = [vec!["weu-1".to_owned(), "ok".to_owned()]];
+        assert_eq!(table(&["A", "STATUS"], &rows), "A      STATUS\nweu-1  ok\n");
+    }
+}
