@@ -1,0 +1,243 @@
+//! The probe's input and its record: the versioned contract between `kubectl wi verify` and the probe image,
+//! which may be of different ages.
+
+use crate::discovery::DiscoveryOutcome;
+use crate::exchange::EntraRefusal;
+use crate::jwt::{AccessClaims, AssertionClaims};
+use crate::secret::SecretOutcome;
+use serde::{Deserialize, Serialize};
+
+/// The version of input and record. Fields may be added under it; what is unknown is ignored.
+pub const API_VERSION: &str = "wi-probe/v1";
+/// The variable that carries the input, JSON.
+pub const INPUT_VARIABLE: &str = "WI_PROBE_INPUT";
+/// The longest text that a kubelet takes over from a termination message file.
+pub const TERMINATION_MESSAGE_LIMIT: usize = 4096;
+
+/// What the probe is to try.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ProbeInput {
+    /// [`API_VERSION`].
+    pub api_version: String,
+    /// What the access token is to open.
+    pub scope: String,
+    /// The secrets to read.
+    #[serde(default)]
+    pub secrets: Vec<SecretInput>,
+    /// Keep trying for this many seconds while the answer may still change.
+    #[serde(default)]
+    pub wait_seconds: u64,
+    /// Give up on one request after this many seconds.
+    pub request_seconds: u64,
+    /// Certificate authorities believed besides Mozilla's, in PEM.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca_pem: Option<String>,
+}
+
+/// One secret to read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SecretInput {
+    /// The vault, as the user named it.
+    pub vault: String,
+    /// The vault's address.
+    pub vault_uri: String,
+    /// The secret's name.
+    pub name: String,
+}
+
+/// Who the probe is to be, as the webhook's variables say; every one may be missing.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Environment {
+    /// `AZURE_CLIENT_ID`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_id: Option<String>,
+    /// `AZURE_TENANT_ID`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tenant_id: Option<String>,
+    /// `AZURE_AUTHORITY_HOST`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub authority: Option<String>,
+    /// `AZURE_FEDERATED_TOKEN_FILE`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub token_file: Option<String>,
+}
+
+/// What the probe found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ProbeRecord {
+    /// [`API_VERSION`].
+    pub api_version: String,
+    /// The version of the probe that wrote it.
+    pub probe_version: String,
+    /// Who it was to be.
+    pub environment: Environment,
+    /// The service account token.
+    pub assertion: AssertionOutcome,
+    /// What its issuer publishes, seen from where the probe ran.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub discovery: Option<DiscoveryOutcome>,
+    /// The exchange.
+    pub exchange: ExchangeOutcome,
+    /// The secrets, in the order of the input.
+    #[serde(default)]
+    pub secrets: Vec<SecretRecord>,
+    /// How often the exchange was tried.
+    pub tries: u32,
+    /// How long all of it took, in milliseconds.
+    pub elapsed_ms: u64,
+    /// The clock of where the probe ran, at the end, seconds since 1970.
+    pub clock: i64,
+}
+
+/// How the reading of the service account token ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "result", rename_all = "kebab-case")]
+pub enum AssertionOutcome {
+    /// It was read.
+    Read(AssertionClaims),
+    /// There is none.
+    Missing {
+        /// Why.
+        why: String,
+    },
+    /// It is no JWT.
+    Malformed,
+}
+
+/// How the exchange ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "result", rename_all = "kebab-case")]
+pub enum ExchangeOutcome {
+    /// Entra gave an access token; what it says about itself.
+    Granted(AccessClaims),
+    /// Entra answered no.
+    Refused(EntraRefusal),
+    /// Entra could not be reached.
+    Unreachable {
+        /// The host that was tried.
+        host: String,
+        /// The chain of causes in one line.
+        why: String,
+    },
+    /// The answer is not Entra's.
+    Unreadable {
+        /// The HTTP status.
+        status: u16,
+    },
+    /// Something that it needs is missing.
+    NotTried {
+        /// What is missing.
+        why: String,
+    },
+}
+
+/// How the reading of one secret ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SecretRecord {
+    /// The vault, as the user named it.
+    pub vault: String,
+    /// The secret's name.
+    pub name: String,
+    /// The outcome; none when it was not tried because there was no access token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outcome: Option<SecretOutcome>,
+}
+
+impl ProbeInput {
+    /// An input that only exchanges.
+    pub fn new(scope: impl Into<String>) -> Self {
+        Self {
+            api_version: API_VERSION.to_owned(),
+            scope: scope.into(),
+            secrets: Vec::new(),
+            wait_seconds: 0,
+            request_seconds: 20,
+            ca_pem: None,
+        }
+    }
+}
+
+impl ProbeRecord {
+    /// The record among lines of output, such as a container's log: the last line that is one.
+    pub fn find(output: &str) -> Option<Self> {
+        output
+            .lines()
+            .rev()
+            .filter_map(|line| serde_json::from_str::<Self>(line.trim()).ok())
+            .find(|record| record.api_version == API_VERSION)
+    }
+
+    /// Whether the exchange succeeded and every secret was read.
+    pub fn is_good(&self) -> bool {
+        matches!(self.exchange, ExchangeOutcome::Granted(_))
+            && self
+                .secrets
+                .iter()
+                .all(|secret| secret.outcome == Some(SecretOutcome::Read))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record() -> ProbeRecord {
+        ProbeRecord {
+            api_version: API_VERSION.into(),
+            probe_version: "0".into(),
+            environment: Environment::default(),
+            assertion: AssertionOutcome::Read(AssertionClaims {
+                issuer: "https://i/".into(),
+                ..Default::default()
+            }),
+            discovery: None,
+            exchange: ExchangeOutcome::Granted(AccessClaims::default()),
+            secrets: vec![SecretRecord {
+                vault: "v".into(),
+                name: "n".into(),
+                outcome: Some(SecretOutcome::Read),
+            }],
+            tries: 1,
+            elapsed_ms: 1,
+            clock: 0,
+        }
+    }
+
+    #[test]
+    fn a_record_is_found_among_other_lines() {
+        let line = serde_json::to_string(&record()).unwrap();
+        let output = format!("starting\n{line}\n{{\"other\":1}}\n");
+        assert_eq!(ProbeRecord::find(&output), Some(record()));
+        assert_eq!(ProbeRecord::find("nothing"), None);
+    }
+
+    #[test]
+    fn a_record_of_another_version_is_not_taken() {
+        let other = serde_json::to_string(&ProbeRecord {
+            api_version: "wi-probe/v9".into(),
+            ..record()
+        })
+        .unwrap();
+        assert_eq!(ProbeRecord::find(&other), None);
+    }
+
+    #[test]
+    fn unknown_fields_of_a_newer_probe_are_ignored() {
+        let mut value = serde_json::to_value(record()).unwrap();
+        value["new"] = true.into();
+        assert_eq!(ProbeRecord::find(&value.to_string()), Some(record()));
+    }
+
+    #[test]
+    fn an_unread_secret_is_not_good() {
+        let mut bad = record();
+        bad.secrets[0].outcome = None;
+        assert!(record().is_good());
+        assert!(!bad.is_good());
+    }
+}
