@@ -1,0 +1,325 @@
+//! Writes what a plan says, one object after the other, and looks nothing up.
+
+use crate::names;
+use crate::outcome::{ChangeRecord, Outcome};
+use crate::plan::{AccountSpec, Plan};
+use aks_shared::azure::arm::role_definition_id;
+use aks_shared::azure::{ArmError, Azure};
+use aks_shared::cluster::Cluster;
+use aks_shared::identity::Trust;
+use aks_shared::labels;
+use k8s_openapi::api::core::v1::{Namespace, ServiceAccount};
+use kube::Api;
+use kube::api::{Patch, PatchParams, PostParams};
+use serde_json::{Map, Value, json};
+
+/// A plan could not be carried out to its end. What was done before stays and is valid.
+#[derive(Debug, thiserror::Error)]
+pub enum ApplyError {
+    /// The plan has conflicts; nothing was written.
+    #[error("the plan cannot be applied: {}", conflicts.join("; "))]
+    Conflicts {
+        /// What stands in the way.
+        conflicts: Vec<String>,
+    },
+    /// Azure refused a write.
+    #[error("cannot write {what}")]
+    Azure {
+        /// What was to be written.
+        what: String,
+        /// Why.
+        source: ArmError,
+        /// What was changed before.
+        changes: Vec<ChangeRecord>,
+    },
+    /// The cluster refused a write.
+    #[error("cannot write {what}")]
+    Cluster {
+        /// What was to be written.
+        what: String,
+        /// Why.
+        source: Box<kube::Error>,
+        /// What was changed before.
+        changes: Vec<ChangeRecord>,
+    },
+}
+
+impl ApplyError {
+    /// What was changed before it failed.
+    pub fn changes(&self) -> &[ChangeRecord] {
+        match self {
+            Self::Conflicts { .. } => &[],
+            Self::Azure { changes, .. } | Self::Cluster { changes, .. } => changes,
+        }
+    }
+}
+
+/// Carries out a plan; an empty one writes nothing and gives the same outcome.
+///
+/// # Errors
+/// When the plan has conflicts, and when Azure or the cluster refuses a write.
+pub async fn apply(
+    azure: &Azure,
+    cluster: &Cluster,
+    plan: &Plan,
+    say: &(dyn Fn(&str) + Sync),
+) -> Result<Outcome, ApplyError> {
+    let conflicts = plan.conflicts();
+    if !conflicts.is_empty() {
+        return Err(ApplyError::Conflicts { conflicts });
+    }
+    let mut writer = Writer {
+        azure,
+        cluster,
+        say,
+        changes: Vec::new(),
+    };
+    let (client_id, principal_id) = writer.identity(plan).await?;
+    writer.credential(plan).await?;
+    writer.grants(plan, &principal_id).await?;
+    writer.namespace(plan).await?;
+    writer.account(plan, &client_id).await?;
+    Ok(Outcome::of(plan, client_id, principal_id, writer.changes))
+}
+
+struct Writer<'a> {
+    azure: &'a Azure,
+    cluster: &'a Cluster,
+    say: &'a (dyn Fn(&str) + Sync),
+    changes: Vec<ChangeRecord>,
+}
+
+impl Writer<'_> {
+    async fn identity(&mut self, plan: &Plan) -> Result<(String, String), ApplyError> {
+        let target = plan.identity.target();
+        if plan.identity.written().is_none() {
+            // A settled identity exists; a missing one is a change or a conflict.
+            let ids = (target.client_id.clone(), target.principal_id.clone());
+            return Ok((ids.0.unwrap_or_default(), ids.1.unwrap_or_default()));
+        }
+        let name = target.id.name().to_owned();
+        self.say(&format!("managed identity {name}"));
+        let written = self
+            .azure
+            .arm
+            .put_identity(&target.id, &target.location, &target.tags)
+            .await;
+        let (identity, request_id) =
+            written.map_err(|source| self.azure_error("managed identity", &name, source))?;
+        self.record("managed identity", plan.identity.action(), name, request_id);
+        Ok((identity.client_id, identity.principal_id))
+    }
+
+    async fn credential(&mut self, plan: &Plan) -> Result<(), ApplyError> {
+        let Some(wanted) = plan.federated_credential.written() else {
+            return Ok(());
+        };
+        self.say(&format!("federated credential {}", wanted.name));
+        let trust = Trust {
+            issuer: wanted.issuer.clone(),
+            subject: wanted.subject.clone(),
+            audience: plan.cluster.audience.clone(),
+        };
+        let identity = &plan.identity.target().id;
+        let written = self
+            .azure
+            .arm
+            .put_federated_credential(identity, &wanted.name, &trust)
+            .await;
+        let request_id =
+            written.map_err(|source| self.azure_error("federated credential", &wanted.name, source))?;
+        self.record(
+            "federated credential",
+            plan.federated_credential.action(),
+            wanted.name.clone(),
+            request_id,
+        );
+        Ok(())
+    }
+
+    async fn grants(&mut self, plan: &Plan, principal_id: &str) -> Result<(), ApplyError> {
+        for change in &plan.grants {
+            let Some(wanted) = change.written() else { continue };
+            let name = format!("{}/{}", wanted.vault, wanted.secret.name);
+            self.say(&format!("role at secret {name}"));
+            let id = names::assignment_name(&wanted.scope, principal_id, &wanted.role);
+            let role = role_definition_id(wanted.scope.subscription(), &wanted.role);
+            let written = self
+                .azure
+                .arm
+                .assign_role(wanted.scope.as_str(), &id, &role, principal_id)
+                .await;
+            let request_id =
+                written.map_err(|source| self.azure_error("role assignment at secret", &name, source))?;
+            self.record("role assignment", change.action(), name, request_id);
+        }
+        Ok(())
+    }
+
+    async fn namespace(&mut self, plan: &Plan) -> Result<(), ApplyError> {
+        let Some(change) = &plan.namespace else {
+            return Ok(());
+        };
+        let Some(wanted) = change.written() else {
+            return Ok(());
+        };
+        self.say(&format!("namespace {}", wanted.name));
+        let namespace = Namespace {
+            metadata: kube::api::ObjectMeta {
+                name: Some(wanted.name.clone()),
+                ..Default::default()
+            },
+            ..Namespace::default()
+        };
+        let params = PostParams {
+            field_manager: Some(labels::FIELD_MANAGER.to_owned()),
+            ..PostParams::default()
+        };
+        let made = Api::<Namespace>::all(self.cluster.client.clone())
+            .create(&params, &namespace)
+            .await;
+        match made {
+            Ok(_) => self.record("namespace", change.action(), wanted.name.clone(), None),
+            // Somebody made it since the plan was: all the better.
+            Err(kube::Error::Api(status)) if status.code == 409 => {}
+            Err(source) => return Err(self.cluster_error("namespace", &wanted.name, source)),
+        }
+        Ok(())
+    }
+
+    async fn account(&mut self, plan: &Plan, client_id: &str) -> Result<(), ApplyError> {
+        let Some(wanted) = plan.service_account.written() else {
+            return Ok(());
+        };
+        let name = wanted.account.to_string();
+        self.say(&format!("service account {name}"));
+        let accounts =
+            Api::<ServiceAccount>::namespaced(self.cluster.client.clone(), &wanted.account.namespace);
+        let mut params = PatchParams::apply(labels::FIELD_MANAGER);
+        params.force = wanted.force;
+        let patch = Patch::Apply(manifest(wanted, client_id));
+        let written = accounts.patch(&wanted.account.name, &params, &patch).await;
+        written.map_err(|source| self.cluster_error("service account", &name, source))?;
+        self.record("service account", plan.service_account.action(), name, None);
+        Ok(())
+    }
+
+    fn say(&self, text: &str) {
+        (self.say)(text);
+    }
+
+    fn record(
+        &mut self,
+        object: &'static str,
+        action: &'static str,
+        name: String,
+        request_id: Option<String>,
+    ) {
+        self.changes.push(ChangeRecord {
+            object,
+            action,
+            name,
+            request_id,
+        });
+    }
+
+    fn azure_error(&self, object: &str, name: &str, source: ArmError) -> ApplyError {
+        ApplyError::Azure {
+            what: format!("{object} {name}"),
+            source,
+            changes: self.changes.clone(),
+        }
+    }
+
+    fn cluster_error(&self, object: &str, name: &str, source: kube::Error) -> ApplyError {
+        let source = Box::new(source);
+        ApplyError::Cluster {
+            what: format!("{object} {name}"),
+            source,
+            changes: self.changes.clone(),
+        }
+    }
+}
+
+/// The fields of a service account that are ours, and nothing else: server-side apply leaves the rest alone.
+fn manifest(wanted: &AccountSpec, client_id: &str) -> Value {
+    let mut annotations = Map::new();
+    annotations.insert(labels::CLIENT_ID_ANNOTATION.to_owned(), json!(client_id));
+    if let Some(tenant) = &wanted.tenant_id {
+        annotations.insert(labels::TENANT_ID_ANNOTATION.to_owned(), json!(tenant));
+    }
+    let mut labelled = Map::new();
+    if let Some(helm) = &wanted.helm {
+        labelled.insert(
+            labels::MANAGED_BY_LABEL.to_owned(),
+            json!(labels::MANAGED_BY_HELM),
+        );
+        annotations.insert(
+            labels::HELM_RELEASE_NAME_ANNOTATION.to_owned(),
+            json!(helm.release),
+        );
+        annotations.insert(
+            labels::HELM_RELEASE_NAMESPACE_ANNOTATION.to_owned(),
+            json!(helm.namespace),
+        );
+    } else if wanted.managed_by_us {
+        labelled.insert(labels::MANAGED_BY_LABEL.to_owned(), json!(labels::FIELD_MANAGER));
+    }
+    let mut metadata = json!({
+        "name": wanted.account.name,
+        "namespace": wanted.account.namespace,
+        "annotations": annotations,
+    });
+    if !labelled.is_empty() {
+        metadata["labels"] = Value::Object(labelled);
+    }
+    json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata})
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::HelmOwner;
+    use aks_shared::identity::ServiceAccountRef;
+
+    fn spec() -> AccountSpec {
+        AccountSpec {
+            account: ServiceAccountRef::new("shop", "orders").unwrap(),
+            client_id: None,
+            tenant_id: None,
+            helm: None,
+            managed_by_us: false,
+            force: false,
+        }
+    }
+
+    #[test]
+    fn an_account_of_others_gets_one_annotation_only() {
+        assert_eq!(
+            manifest(&spec(), "c"),
+            json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {
+                "name": "orders", "namespace": "shop", "annotations": {"azure.workload.identity/client-id": "c"}}})
+        );
+    }
+
+    #[test]
+    fn a_release_can_adopt_what_is_created_for_it() {
+        let helm = Some(HelmOwner {
+            release: "orders".into(),
+            namespace: "shop".into(),
+        });
+        let made = manifest(&AccountSpec { helm, ..spec() }, "c");
+        assert_eq!(
+            made["metadata"]["labels"],
+            json!({"app.kubernetes.io/managed-by": "Helm"})
+        );
+        assert_eq!(
+            made["metadata"]["annotations"]["meta.helm.sh/release-name"],
+            "orders"
+        );
+        assert_eq!(
+            made["metadata"]["annotations"]["meta.helm.sh/release-namespace"],
+            "shop"
+        );
+    }
+}

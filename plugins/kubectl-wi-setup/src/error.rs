@@ -1,0 +1,214 @@
+//! What can keep a setup from being planned or proven, and what the user can do about it.
+
+use crate::apply::ApplyError;
+use aks_shared::azure::{ArmError, ArmId, ArmIdError};
+use aks_shared::cluster::ClusterError;
+use aks_shared::identity::{Issuer, SecretRef};
+use aks_shared::template::TemplateError;
+use aks_shared::{ExitStatus, Failure};
+
+/// A cluster cannot be set up, and nothing was changed on it.
+#[derive(Debug, thiserror::Error)]
+pub enum SetupError {
+    /// Azure refused a read or could not be reached.
+    #[error("cannot read {what} from Azure")]
+    Azure {
+        /// What was to be read.
+        what: String,
+        /// Why.
+        source: ArmError,
+    },
+    /// The cluster refused a read or could not be reached.
+    #[error("cannot read the cluster")]
+    Cluster(#[from] ClusterError),
+    /// The identity's name cannot be made.
+    #[error("the name of the identity cannot be made")]
+    Template(#[from] TemplateError),
+    /// A name is not fit for an ARM id.
+    #[error("a resource cannot be named")]
+    Id(#[from] ArmIdError),
+    /// The pinned cluster does not exist, or the principal may not read it.
+    #[error("cluster {id} does not exist, or the signed-in principal may not read it")]
+    ClusterMissing {
+        /// The pinned id.
+        id: ArmId,
+    },
+    /// No cluster that the principal may read is served at the context's server.
+    #[error("no AKS cluster that the signed-in principal may read is served at {host}")]
+    NoCluster {
+        /// The host of the context's server.
+        host: String,
+    },
+    /// More than one cluster says that it is served there.
+    #[error("{} AKS clusters say that they are served at {host}: {}", ids.len(), list(ids))]
+    SeveralClusters {
+        /// The host of the context's server.
+        host: String,
+        /// The clusters.
+        ids: Vec<ArmId>,
+    },
+    /// The context leads to another cluster than ARM's.
+    #[error("the context leads to the issuer {found}, and {id} has the issuer {expected}")]
+    WrongCluster {
+        /// The cluster in ARM.
+        id: ArmId,
+        /// Its issuer.
+        expected: Issuer,
+        /// The issuer of the cluster that the context leads to.
+        found: Issuer,
+    },
+    /// Nothing that the principal may read proves which cluster the context leads to.
+    #[error("nothing proves that the context leads to {id}: {why}")]
+    Unproven {
+        /// The cluster in ARM.
+        id: ArmId,
+        /// Why each proof failed.
+        why: String,
+    },
+    /// The cluster's OIDC issuer or its workload identity webhook is off.
+    #[error("{id} has not enabled {}", missing.join(" and "))]
+    NotEnabled {
+        /// The cluster in ARM.
+        id: ArmId,
+        /// What is off.
+        missing: Vec<&'static str>,
+    },
+    /// A vault does not exist, or the principal may not read it.
+    #[error("vault {name:?} does not exist, or the signed-in principal may not read it")]
+    VaultMissing {
+        /// The vault as it was named.
+        name: String,
+    },
+    /// A secret does not exist.
+    #[error("secret {secret} does not exist")]
+    SecretMissing {
+        /// The secret.
+        secret: SecretRef,
+    },
+    /// The exchange did not become stable in time, or cannot succeed.
+    #[error("the token exchange does not work: {last}")]
+    Exchange {
+        /// What the last try answered.
+        last: String,
+        /// Whether it is of a kind that no further try changes.
+        is_final: bool,
+    },
+    /// A secret could not be read in time.
+    #[error("secret {secret} cannot be read from here: {last}")]
+    Access {
+        /// The secret.
+        secret: String,
+        /// What the last try answered.
+        last: String,
+    },
+    /// The command was asked to stop while it waited.
+    #[error("interrupted while waiting")]
+    Interrupted {
+        /// How the process ends.
+        status: ExitStatus,
+    },
+}
+
+/// Whether the API server denied a right.
+pub(crate) fn is_forbidden(error: &ClusterError) -> bool {
+    api_code(error) == Some(403)
+}
+
+/// The status code that the API server answered.
+pub(crate) fn api_code(error: &ClusterError) -> Option<u16> {
+    match error {
+        ClusterError::Request { source, .. } => match &**source {
+            kube::Error::Api(status) => Some(status.code),
+            _ => None,
+        },
+        ClusterError::Config { .. } => None,
+    }
+}
+
+fn list(ids: &[ArmId]) -> String {
+    ids.iter().map(ArmId::as_str).collect::<Vec<_>>().join(", ")
+}
+
+/// An error of a read of Azure.
+pub(crate) fn reading(what: impl Into<String>) -> impl FnOnce(ArmError) -> SetupError {
+    let what = what.into();
+    move |source| SetupError::Azure { what, source }
+}
+
+impl From<SetupError> for Failure {
+    fn from(error: SetupError) -> Self {
+        let failure = Self::from_error(ExitStatus::Refused, &error);
+        match error {
+            SetupError::Azure { source, .. } => {
+                // The ARM error knows its own hints.
+                Self { hints: Self::from(source).hints, ..failure }
+            }
+            SetupError::Cluster(source) if is_forbidden(&source) => {
+                failure.hint("ask for the right on this namespace; see what you may do: kubectl auth can-i --list -n NAMESPACE")
+            }
+            SetupError::Cluster(_) => failure.hint("check that the cluster answers: kubectl cluster-info"),
+            SetupError::Template(_) => Self { status: ExitStatus::Usage, ..failure }.hint("correct --identity-name"),
+            SetupError::Id(_) => Self { status: ExitStatus::Usage, ..failure },
+            SetupError::ClusterMissing { .. } => failure.hint("check --cluster-id: az aks list -o table"),
+            SetupError::NoCluster { .. } => failure.hint(
+                "name it with --cluster-id ARM-ID (az aks show -g GROUP -n CLUSTER --query id), or search more subscriptions with --subscription",
+            ),
+            SetupError::SeveralClusters { .. } => failure.hint("choose one with --cluster-id"),
+            SetupError::WrongCluster { .. } => {
+                failure.hint("choose the context of that cluster with --context, or correct --cluster-id")
+            }
+            SetupError::Unproven { .. } => failure.hint(
+                "if you are sure, add --accept-unproven; to prove it, let the principal read /.well-known/openid-configuration (ClusterRole system:service-account-issuer-discovery)",
+            ),
+            SetupError::NotEnabled { id, .. } => failure
+                .hint(format!(
+                    "az aks update --subscription {} -g {} -n {} --enable-oidc-issuer --enable-workload-identity",
+                    id.subscription(),
+                    id.resource_group(),
+                    id.name()
+                ))
+                .hint("Bicep: oidcIssuerProfile: { enabled: true }, securityProfile: { workloadIdentity: { enabled: true } }")
+                .hint("Terraform (azurerm_kubernetes_cluster): oidc_issuer_enabled = true, workload_identity_enabled = true")
+                .hint("enabling the issuer restarts the API server and cannot be undone"),
+            SetupError::VaultMissing { .. } => failure
+                .hint("name it by its ARM id as --secret ARM-ID/NAME, or search more subscriptions with --subscription"),
+            SetupError::SecretMissing { secret } => failure.hint(format!(
+                "create it first: az keyvault secret set --vault-name {} --name {} --file FILE",
+                secret.vault.rsplit('/').next().unwrap_or_default(),
+                secret.name
+            )),
+            SetupError::Exchange { is_final, .. } => {
+                let failure = Self { status: ExitStatus::Failed, ..failure };
+                let failure = failure.hint("find the cause: kubectl wi verify -n NAMESPACE --service-account NAME");
+                if is_final { failure } else { failure.hint("propagation can take minutes: run the command again") }
+            }
+            SetupError::Access { .. } => Self { status: ExitStatus::Failed, ..failure }
+                .hint("a new role takes up to ten minutes: run the command again, or raise --timeout"),
+            SetupError::Interrupted { status } => Self { status, ..failure }.hint("run the command again to continue"),
+        }
+    }
+}
+
+impl From<ApplyError> for Failure {
+    fn from(error: ApplyError) -> Self {
+        let untouched = error.changes().is_empty();
+        let forbidden = matches!(&error, ApplyError::Azure { source, .. } if source.is_forbidden());
+        let conflicts = matches!(error, ApplyError::Conflicts { .. });
+        // A missing right that shows at the very first write has left nothing behind.
+        let refused = untouched && (forbidden || conflicts);
+        let status = if refused {
+            ExitStatus::Refused
+        } else {
+            ExitStatus::Failed
+        };
+        let mut failure = Self::from_error(status, &error);
+        if let ApplyError::Azure { source, .. } = error {
+            failure.hints = Self::from(source).hints;
+        }
+        failure.hint(if untouched {
+            "nothing was changed: run the command again when this is solved"
+        } else {
+            "what was done stays and is valid: run the command again to continue"
+        })
+    }
+}

@@ -1,0 +1,154 @@
+//! The audience that the webhook really projects, read from a server-side dry run of a labelled pod.
+
+use crate::Workload;
+use aks_shared::cluster::Cluster;
+use aks_shared::identity::Audience;
+use aks_shared::labels;
+use k8s_openapi::api::core::v1::{Pod, PodSpec};
+use kube::Api;
+use kube::api::PostParams;
+use serde::Serialize;
+use serde_json::json;
+
+/// The variable by which the webhook tells a pod where its token is.
+const TOKEN_FILE: &str = "AZURE_FEDERATED_TOKEN_FILE";
+
+/// Where the audience of the federated credential is known from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum AudienceSource {
+    /// The user named it.
+    Flag,
+    /// The webhook projects it.
+    Webhook,
+    /// It could not be read; the documented one is taken.
+    Default,
+}
+
+/// The audience for a workload's tokens. Where a dry run is refused, the documented audience is taken.
+pub(super) async fn observe(
+    cluster: &Cluster,
+    workload: &Workload,
+    namespace_exists: bool,
+    account_exists: bool,
+) -> (Audience, AudienceSource) {
+    let projected = projected(cluster, workload, namespace_exists, account_exists).await;
+    match (&workload.audience, projected) {
+        (Some(audience), _) => (audience.clone(), AudienceSource::Flag),
+        (None, Some(audience)) => (audience, AudienceSource::Webhook),
+        (None, None) => (Audience::from(labels::DEFAULT_AUDIENCE), AudienceSource::Default),
+    }
+}
+
+/// What the webhook projects for the account, or for a default account in its place: the audience is the
+/// webhook's own setting and the same for all.
+async fn projected(
+    cluster: &Cluster,
+    workload: &Workload,
+    namespace_exists: bool,
+    account_exists: bool,
+) -> Option<Audience> {
+    let own = (
+        workload.account.namespace.as_str(),
+        workload.account.name.as_str(),
+    );
+    let candidates = [
+        account_exists.then_some(own),
+        (namespace_exists && !account_exists).then_some((own.0, "default")),
+        (!namespace_exists).then_some(("default", "default")),
+    ];
+    for (namespace, account) in candidates.into_iter().flatten() {
+        let pods = Api::<Pod>::namespaced(cluster.client.clone(), namespace);
+        let Some(pod) = labelled_pod(account) else {
+            continue;
+        };
+        let dry_run = PostParams {
+            dry_run: true,
+            ..PostParams::default()
+        };
+        if let Ok(mutated) = pods.create(&dry_run, &pod).await {
+            return audience_of(&mutated.spec?);
+        }
+    }
+    None
+}
+
+/// A pod that the strictest pod security level admits; it is never persisted.
+fn labelled_pod(account: &str) -> Option<Pod> {
+    serde_json::from_value(json!({
+        "metadata": {"generateName": "wi-setup-dry-run-", "labels": {labels::USE_LABEL: "true"}},
+        "spec": {
+            "serviceAccountName": account,
+            "automountServiceAccountToken": false,
+            "restartPolicy": "Never",
+            "securityContext": {"runAsNonRoot": true, "runAsUser": 65532, "seccompProfile": {"type": "RuntimeDefault"}},
+            "containers": [{
+                "name": "dry-run",
+                "image": "dry-run",
+                "securityContext": {"allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]}},
+                "resources": {"requests": {"cpu": "1m", "memory": "1Mi"}, "limits": {"cpu": "1m", "memory": "1Mi"}},
+            }],
+        },
+    }))
+    .ok()
+}
+
+/// The audience of the projected token that [`TOKEN_FILE`] points at.
+fn audience_of(spec: &PodSpec) -> Option<Audience> {
+    let container = spec.containers.first()?;
+    let file = container
+        .env
+        .iter()
+        .flatten()
+        .find(|variable| variable.name == TOKEN_FILE)?
+        .value
+        .as_deref()?;
+    let mount = container
+        .volume_mounts
+        .iter()
+        .flatten()
+        .find(|mount| file.starts_with(&format!("{}/", mount.mount_path.trim_end_matches('/'))))?;
+    let volume = spec
+        .volumes
+        .iter()
+        .flatten()
+        .find(|volume| volume.name == mount.name)?;
+    let sources = volume.projected.as_ref()?.sources.as_ref()?;
+    let token = sources
+        .iter()
+        .find_map(|source| source.service_account_token.as_ref())?;
+    token.audience.as_deref().map(Audience::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::Value;
+
+    fn spec(env: &Value) -> PodSpec {
+        serde_json::from_value(json!({
+            "containers": [{"name": "c", "env": env, "volumeMounts": [{"name": "t", "mountPath": "/var/run/x"}]}],
+            "volumes": [{"name": "t", "projected": {"sources": [
+                {"serviceAccountToken": {"path": "azure-identity-token", "audience": "api://custom"}}]}}],
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn the_audience_is_that_of_the_volume_behind_the_token_file() {
+        let env = json!([{"name": TOKEN_FILE, "value": "/var/run/x/azure-identity-token"}]);
+        assert_eq!(audience_of(&spec(&env)), Some(Audience::from("api://custom")));
+    }
+
+    #[test]
+    fn a_pod_that_was_not_mutated_has_none() {
+        assert_eq!(audience_of(&spec(&json!([]))), None);
+        let elsewhere = json!([{"name": TOKEN_FILE, "value": "/var/run/xy/token"}]);
+        assert_eq!(audience_of(&spec(&elsewhere)), None);
+    }
+
+    #[test]
+    fn the_dry_run_pod_is_one() {
+        assert!(labelled_pod("orders").is_some());
+    }
+}

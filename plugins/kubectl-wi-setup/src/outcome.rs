@@ -1,0 +1,174 @@
+//! What a workload has in the end: every id that a chart or a pipeline needs, and what was changed for it.
+
+use crate::plan::{Change, Plan};
+use aks_shared::azure::ArmId;
+use aks_shared::identity::{Audience, Issuer, ServiceAccountRef};
+use serde::Serialize;
+use std::collections::BTreeMap;
+
+/// A workload whose identity is set up: the content of a `WorkloadIdentity` document.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Outcome {
+    /// The cluster.
+    pub cluster: OutcomeCluster,
+    /// The namespace of the service account.
+    pub namespace: String,
+    /// The name of the service account.
+    pub service_account: String,
+    /// What became of the service account.
+    pub account_state: AccountState,
+    /// The client id of the identity.
+    pub client_id: String,
+    /// Its object id.
+    pub principal_id: String,
+    /// Its tenant.
+    pub tenant_id: String,
+    /// Its ARM id.
+    pub identity_id: ArmId,
+    /// Its name.
+    pub identity_name: String,
+    /// The name of the federated credential.
+    pub federated_credential: String,
+    /// The audience that the credential trusts.
+    pub audience: Audience,
+    /// The vaults, by name.
+    pub vaults: BTreeMap<String, OutcomeVault>,
+    /// The secrets that the identity may read, in the order in which they were asked for.
+    pub secrets: Vec<OutcomeSecret>,
+    /// The role assignments.
+    pub grants: Vec<Grant>,
+    /// What was changed, in order.
+    pub changes: Vec<ChangeRecord>,
+}
+
+/// The cluster of an outcome.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct OutcomeCluster {
+    /// The kubeconfig context.
+    pub context: String,
+    /// Its name in ARM.
+    pub name: String,
+    /// Its ARM id.
+    pub id: ArmId,
+    /// The issuer of its tokens.
+    pub issuer: Issuer,
+}
+
+/// What became of the service account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum AccountState {
+    /// It carries the client id.
+    Annotated,
+    /// Somebody else makes or annotates it.
+    Left,
+}
+
+/// A vault.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct OutcomeVault {
+    /// Its name.
+    pub name: String,
+    /// Its ARM id.
+    pub id: ArmId,
+    /// Where its secrets are read.
+    pub uri: String,
+    /// The tenant whose tokens it accepts.
+    pub tenant_id: String,
+}
+
+/// A secret.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct OutcomeSecret {
+    /// The name of its vault.
+    pub vault: String,
+    /// Its name.
+    pub name: String,
+}
+
+/// A role assignment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Grant {
+    /// Where it holds.
+    pub scope: ArmId,
+    /// The id of the built-in role.
+    pub role: String,
+}
+
+/// One thing that was changed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ChangeRecord {
+    /// What kind of object.
+    pub object: &'static str,
+    /// `create` or `update`.
+    pub action: &'static str,
+    /// The object's name.
+    pub name: String,
+    /// Azure's id of the request.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub request_id: Option<String>,
+}
+
+impl Outcome {
+    /// The service account.
+    pub fn account(&self) -> ServiceAccountRef {
+        ServiceAccountRef {
+            namespace: self.namespace.clone(),
+            name: self.service_account.clone(),
+        }
+    }
+
+    /// What a plan comes to once its identity is known.
+    pub(crate) fn of(
+        plan: &Plan,
+        client_id: String,
+        principal_id: String,
+        changes: Vec<ChangeRecord>,
+    ) -> Self {
+        let identity = plan.identity.target();
+        let credential = plan.federated_credential.target();
+        let grants = plan.grants.iter().map(Change::target);
+        Self {
+            cluster: OutcomeCluster {
+                context: plan.cluster.context.clone(),
+                name: plan.cluster.name.clone(),
+                id: plan.cluster.id.clone(),
+                issuer: plan.cluster.issuer.clone(),
+            },
+            namespace: plan.account.namespace.clone(),
+            service_account: plan.account.name.clone(),
+            account_state: match plan.service_account {
+                Change::Left { .. } => AccountState::Left,
+                _ => AccountState::Annotated,
+            },
+            client_id,
+            principal_id,
+            tenant_id: plan.tenant_id.clone(),
+            identity_id: identity.id.clone(),
+            identity_name: identity.id.name().to_owned(),
+            federated_credential: credential.name.clone(),
+            audience: plan.cluster.audience.clone(),
+            vaults: plan.vaults.clone(),
+            secrets: grants
+                .clone()
+                .map(|grant| OutcomeSecret {
+                    vault: grant.vault.clone(),
+                    name: grant.secret.name.clone(),
+                })
+                .collect(),
+            grants: grants
+                .map(|grant| Grant {
+                    scope: grant.scope.clone(),
+                    role: grant.role.clone(),
+                })
+                .collect(),
+            changes,
+        }
+    }
+}

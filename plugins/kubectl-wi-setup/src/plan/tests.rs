@@ -1,0 +1,359 @@
+//! Every state in which an object can be found, and what a plan makes of it.
+
+mod account;
+
+use super::*;
+use crate::observe::{ObservedAccount, ObservedCluster, ObservedVault};
+use crate::{AccountOwner, HelmOwner};
+use aks_shared::azure::arm::{FederatedCredential, RoleAssignment, Vault};
+use aks_shared::identity::Subject;
+use pretty_assertions::assert_eq;
+use std::collections::BTreeSet;
+
+const VAULT: &str =
+    "/subscriptions/s/resourceGroups/rg-shared/providers/Microsoft.KeyVault/vaults/kv-central";
+
+fn workload() -> Workload {
+    let account = ServiceAccountRef::new("shop", "orders").unwrap();
+    Workload {
+        secrets: vec!["kv-central/db-password".parse().unwrap()],
+        ..Workload::new(account)
+    }
+}
+
+/// A cluster on which nothing was ever set up.
+fn nothing() -> Observed {
+    let vault = Vault {
+        id: VAULT.parse().unwrap(),
+        name: "kv-central".into(),
+        location: "westeurope".into(),
+        uri: "https://kv-central.vault.azure.net/".into(),
+        tenant_id: "t".into(),
+        uses_roles: true,
+    };
+    let scope = vault.id.child("secrets", "db-password").unwrap();
+    let named = "kv-central/db-password".parse().unwrap();
+    let id =
+        "/subscriptions/s/resourceGroups/rg/providers/Microsoft.ContainerService/managedClusters/aks-weu-1";
+    let identity =
+        "/subscriptions/s/resourceGroups/rg/providers/Microsoft.ManagedIdentity/userAssignedIdentities/id-x";
+    Observed {
+        cluster: ObservedCluster {
+            context: "weu-1".into(),
+            id: id.parse().unwrap(),
+            name: "aks-weu-1".into(),
+            location: "westeurope".into(),
+            issuer: "https://issuer/".into(),
+            proof: Proof::Discovery,
+        },
+        tenant_id: "t".into(),
+        identity_id: identity.parse().unwrap(),
+        identity: None,
+        credentials: Vec::new(),
+        vaults: vec![ObservedVault {
+            named: "kv-central".into(),
+            vault: vault.clone(),
+        }],
+        secrets: vec![ObservedSecret {
+            named,
+            vault,
+            scope,
+            grants: Vec::new(),
+        }],
+        audience: "api://AzureADTokenExchange".into(),
+        audience_source: AudienceSource::Webhook,
+        namespace_exists: true,
+        account: None,
+    }
+}
+
+fn identity(tags: &[(&str, &str)]) -> ManagedIdentity {
+    ManagedIdentity {
+        id: nothing().identity_id,
+        location: "westeurope".into(),
+        tags: tags
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect(),
+        client_id: "client".into(),
+        principal_id: "principal".into(),
+        tenant_id: "t".into(),
+    }
+}
+
+fn our_identity(subject: &str) -> ManagedIdentity {
+    identity(&[("managed-by", "kubectl-wi"), ("kubectl-wi-subject", subject)])
+}
+
+fn credential(name: &str) -> FederatedCredential {
+    FederatedCredential {
+        name: name.into(),
+        issuer: "https://issuer/".into(),
+        subject: "system:serviceaccount:shop:orders".into(),
+        audiences: vec!["api://AzureADTokenExchange".into()],
+    }
+}
+
+fn our_name() -> String {
+    plan(&workload(), &nothing())
+        .federated_credential
+        .target()
+        .name
+        .clone()
+}
+
+fn assignment(scope: &str) -> RoleAssignment {
+    RoleAssignment {
+        id: "a".into(),
+        scope: scope.into(),
+        role: roles::KEY_VAULT_SECRETS_USER.into(),
+        principal_id: "principal".into(),
+        condition: None,
+    }
+}
+
+/// A cluster on which setup has run.
+fn everything() -> Observed {
+    let mut observed = nothing();
+    observed.identity = Some(our_identity("system:serviceaccount:shop:orders"));
+    observed.credentials = vec![credential(&our_name())];
+    observed.secrets[0].grants = vec![assignment(observed.secrets[0].scope.as_str())];
+    observed.account = Some(ObservedAccount {
+        client_id: Some("client".into()),
+        is_ours: true,
+        ..ObservedAccount::default()
+    });
+    observed
+}
+
+#[test]
+fn from_nothing_everything_is_created_and_the_account_is_left_to_the_chart() {
+    let plan = plan(&workload(), &nothing());
+    let actions = [
+        plan.identity.action(),
+        plan.federated_credential.action(),
+        plan.grants[0].action(),
+    ];
+    assert_eq!(actions, ["create", "create", "create"]);
+    assert_eq!(
+        (plan.service_account.action(), plan.namespace.is_none()),
+        ("left", true)
+    );
+    assert!(!plan.is_empty() && plan.conflicts().is_empty());
+    let tags = &plan.identity.target().tags;
+    assert_eq!(tags[labels::SUBJECT_TAG], "system:serviceaccount:shop:orders");
+}
+
+#[test]
+fn what_was_set_up_needs_nothing() {
+    let plan = plan(&workload(), &everything());
+    assert!(plan.is_empty(), "{plan}");
+    assert_eq!(plan.conflicts(), Vec::<String>::new());
+    assert!(plan.lines().iter().all(|line| line.starts_with('=')), "{plan}");
+}
+
+#[test]
+fn an_account_for_a_release_comes_with_its_namespace() {
+    let workload = Workload {
+        helm_release: Some("orders".into()),
+        ..workload()
+    };
+    let observed = Observed {
+        namespace_exists: false,
+        ..nothing()
+    };
+    let plan = plan(&workload, &observed);
+    assert_eq!(plan.namespace.map(|namespace| namespace.action()), Some("create"));
+    let owner = HelmOwner {
+        release: "orders".into(),
+        namespace: "shop".into(),
+    };
+    assert_eq!(plan.service_account.written().unwrap().helm, Some(owner));
+}
+
+#[test]
+fn the_chart_keeps_its_account_even_when_a_release_is_named() {
+    let workload = Workload {
+        helm_release: Some("orders".into()),
+        account_owner: AccountOwner::Chart,
+        ..workload()
+    };
+    assert_eq!(plan(&workload, &nothing()).service_account.action(), "left");
+}
+
+#[test]
+fn an_equal_credential_under_another_name_is_in_sync() {
+    let observed = Observed {
+        credentials: vec![credential("terraform")],
+        ..everything()
+    };
+    let plan = plan(&workload(), &observed);
+    assert_eq!(plan.federated_credential.action(), "in-sync");
+    assert_eq!(plan.federated_credential.target().name, "terraform");
+}
+
+#[test]
+fn our_credential_with_other_content_is_put_right() {
+    let broken = FederatedCredential {
+        subject: "system:serviceaccount:shop:other".into(),
+        ..credential(&our_name())
+    };
+    let observed = Observed {
+        credentials: vec![broken],
+        ..everything()
+    };
+    let plan = plan(&workload(), &observed);
+    assert_eq!(
+        plan.federated_credential.to_string(),
+        format!(
+            "~ update federated credential {}: subject system:serviceaccount:shop:other → system:serviceaccount:shop:orders",
+            our_name()
+        )
+    );
+}
+
+#[test]
+fn a_rival_for_another_audience_is_a_conflict() {
+    let rival = FederatedCredential {
+        audiences: vec!["api://other".into()],
+        ..credential("terraform")
+    };
+    let observed = Observed {
+        credentials: vec![rival],
+        ..everything()
+    };
+    let conflicts = plan(&workload(), &observed).conflicts();
+    assert_eq!(conflicts.len(), 1);
+    assert!(
+        conflicts[0].contains("terraform") && conflicts[0].contains("api://other"),
+        "{conflicts:?}"
+    );
+}
+
+#[test]
+fn a_full_identity_takes_no_further_credential() {
+    let other = |number: usize| FederatedCredential {
+        subject: Subject(format!("system:serviceaccount:shop:n{number}")),
+        ..credential(&format!("c{number}"))
+    };
+    let full = Observed {
+        credentials: (0..20).map(other).collect(),
+        ..everything()
+    };
+    assert_eq!(plan(&workload(), &full).federated_credential.action(), "conflict");
+    let room = Observed {
+        credentials: (0..19).map(other).collect(),
+        ..everything()
+    };
+    assert_eq!(plan(&workload(), &room).federated_credential.action(), "create");
+}
+
+#[test]
+fn a_rebuilt_cluster_gets_a_second_credential_and_the_stale_one_is_told() {
+    let mut observed = everything();
+    observed.cluster.issuer = "https://rebuilt/".into();
+    let plan = plan(&workload(), &observed);
+    assert_eq!(plan.federated_credential.action(), "create");
+    assert_ne!(plan.federated_credential.target().name, our_name());
+    assert!(
+        plan.notes
+            .iter()
+            .any(|note| note.contains(&our_name()) && note.contains("https://issuer/"))
+    );
+}
+
+#[test]
+fn an_identity_of_others_is_used_as_it_is() {
+    let workload = Workload {
+        tags: BTreeMap::from([("team".into(), "shop".into())]),
+        ..workload()
+    };
+    let observed = Observed {
+        identity: Some(identity(&[("made-by", "terraform")])),
+        ..everything()
+    };
+    assert_eq!(plan(&workload, &observed).identity.action(), "in-sync");
+}
+
+#[test]
+fn a_new_tag_is_added_to_our_identity_and_foreign_tags_stay() {
+    let workload = Workload {
+        tags: BTreeMap::from([("team".into(), "shop".into())]),
+        ..workload()
+    };
+    let mut observed = everything();
+    observed
+        .identity
+        .as_mut()
+        .unwrap()
+        .tags
+        .insert("cost".into(), "1".into());
+    let plan = plan(&workload, &observed);
+    assert_eq!(
+        plan.identity.to_string(),
+        "~ update managed identity id-x: tag team (none) → shop"
+    );
+    assert_eq!(plan.identity.target().tags["cost"], "1");
+}
+
+#[test]
+fn an_identity_of_a_namesake_is_not_taken_over() {
+    let observed = Observed {
+        identity: Some(our_identity("system:serviceaccount:shop-orders:x")),
+        ..everything()
+    };
+    assert_eq!(plan(&workload(), &observed).identity.action(), "conflict");
+    let chosen = Workload {
+        identity_name: "id-shared".into(),
+        ..workload()
+    };
+    assert_eq!(plan(&chosen, &observed).identity.action(), "in-sync");
+}
+
+#[test]
+fn a_wider_grant_is_enough_and_told() {
+    let mut observed = everything();
+    observed.secrets[0].grants = vec![assignment(VAULT)];
+    let plan = plan(&workload(), &observed);
+    assert!(plan.is_empty());
+    assert!(plan.notes[0].contains("wider than asked"), "{:?}", plan.notes);
+}
+
+#[test]
+fn vaults_that_cannot_limit_or_accept_the_identity_are_refused() {
+    let mut policies = everything();
+    policies.secrets[0].vault.uses_roles = false;
+    assert!(plan(&workload(), &policies).conflicts()[0].contains("access policies"));
+    let mut abroad = everything();
+    abroad.secrets[0].vault.tenant_id = "elsewhere".into();
+    assert!(plan(&workload(), &abroad).conflicts()[0].contains("tenant elsewhere"));
+}
+
+#[test]
+fn skipped_steps_are_left_and_a_missing_identity_cannot_be() {
+    let all = Workload {
+        skip: BTreeSet::from(Step::ALL),
+        ..workload()
+    };
+    let plan_all = plan(&all, &nothing());
+    assert_eq!(plan_all.identity.action(), "conflict");
+    assert_eq!(plan_all.grants[0].action(), "left");
+    let grants = Workload {
+        skip: BTreeSet::from([Step::Identity, Step::Federation]),
+        ..workload()
+    };
+    let mut observed = everything();
+    observed.secrets[0].grants.clear();
+    let plan_grants = plan(&grants, &observed);
+    assert!(plan_grants.conflicts().is_empty());
+    assert_eq!(plan_grants.grants[0].action(), "create");
+}
+
+#[test]
+fn the_document_of_a_plan_names_every_action() {
+    let document = serde_json::to_value(plan(&workload(), &nothing())).unwrap();
+    assert_eq!(document["identity"]["action"], "create");
+    assert_eq!(document["grants"][0]["action"], "create");
+    assert_eq!(document["serviceAccount"]["action"], "left");
+    assert_eq!(document["cluster"]["audienceSource"], "webhook");
+}

@@ -1,0 +1,136 @@
+//! The end of a run: documents, tables and failures, and the exit status that they come to.
+
+use super::{Carried, Planned, Refused};
+use crate::plan::Plan;
+use crate::{document, render};
+use aks_shared::args::ConfirmArgs;
+use aks_shared::azure::Principal;
+use aks_shared::format::OutputFormat;
+use aks_shared::{ExitStatus, Failure, Session};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+/// What one cluster's part of the document says.
+pub(crate) struct Told {
+    pub(crate) context: String,
+    pub(crate) status: ExitStatus,
+    pub(crate) content: Value,
+    pub(crate) failure: Option<Failure>,
+}
+
+/// Ends a run that writes nothing: a dry run, or one in which a cluster is refused. One refused cluster keeps all
+/// others untouched, so that the code 8 is true.
+pub(super) fn plans(
+    session: &Session,
+    args: &ConfirmArgs,
+    principal: &Principal,
+    planned: Vec<Planned>,
+    refused: Refused,
+) -> Result<ExitStatus, Failure> {
+    let mut told = Vec::new();
+    for one in planned {
+        let pending = args.detailed_exitcode && !one.plan.is_empty();
+        let status = if pending {
+            ExitStatus::ChangesPending
+        } else {
+            ExitStatus::Ok
+        };
+        let content = plan_content(&one.plan)?;
+        told.push(Told {
+            context: one.cluster.context,
+            status,
+            content,
+            failure: None,
+        });
+    }
+    for (context, plan, failure) in refused {
+        let content = plan.as_ref().map(plan_content).transpose()?.unwrap_or_default();
+        told.push(Told {
+            context,
+            status: failure.status,
+            content,
+            failure: Some(failure),
+        });
+    }
+    if told.len() > 1 && told.iter().any(|one| one.failure.is_some()) {
+        session.ui.status("nothing was changed on any cluster");
+    }
+    finish(session, "WorkloadIdentityPlan", principal, told)
+}
+
+/// Ends a run that applied its plans.
+pub(super) fn outcomes(
+    session: &Session,
+    principal: &Principal,
+    carried: Vec<Carried>,
+) -> Result<ExitStatus, Failure> {
+    let mut told = Vec::new();
+    let mut done = Vec::new();
+    for one in carried {
+        let mut content = match &one.outcome {
+            Some(outcome) => value(outcome)?,
+            None => json!({"changes": one.changes}),
+        };
+        content["exchange"] = json!(one.waited);
+        let status = one
+            .failure
+            .as_ref()
+            .map_or(ExitStatus::Ok, |failure| failure.status);
+        if let Some(outcome) = one.outcome {
+            done.push((outcome, one.waited));
+        }
+        told.push(Told {
+            context: one.context,
+            status,
+            content,
+            failure: one.failure,
+        });
+    }
+    let text = match session.ui.format() {
+        OutputFormat::Table if !done.is_empty() => render::outcomes(&done, false),
+        OutputFormat::Wide if !done.is_empty() => render::outcomes(&done, true),
+        OutputFormat::Name => done.iter().map(|(outcome, _)| render::names(outcome)).collect(),
+        OutputFormat::Table | OutputFormat::Wide | OutputFormat::Json | OutputFormat::Yaml => String::new(),
+    };
+    session
+        .ui
+        .data(&text)
+        .map_err(|error| Failure::from_error(ExitStatus::Failed, &error))?;
+    finish(session, "WorkloadIdentity", principal, told)
+}
+
+/// Prints the document and the failures. The only cluster's failure is the command's own.
+fn finish(
+    session: &Session,
+    kind: &str,
+    principal: &Principal,
+    mut told: Vec<Told>,
+) -> Result<ExitStatus, Failure> {
+    let status = ExitStatus::combine(told.iter().map(|one| one.status));
+    session
+        .ui
+        .document(&document::of_run(kind, principal, status, &told))?;
+    if told.len() == 1 {
+        return told.pop().and_then(|only| only.failure).map_or(Ok(status), Err);
+    }
+    for one in &told {
+        let Some(failure) = &one.failure else { continue };
+        session
+            .ui
+            .warning(&format!("{}: {}", one.context, failure.message));
+        for text in failure.causes.iter().chain(&failure.hints) {
+            session.ui.status(&format!("  {text}"));
+        }
+    }
+    Ok(status)
+}
+
+fn plan_content(plan: &Plan) -> Result<Value, Failure> {
+    let mut content = value(plan)?;
+    content["empty"] = json!(plan.is_empty());
+    Ok(content)
+}
+
+fn value<T: Serialize>(content: &T) -> Result<Value, Failure> {
+    serde_json::to_value(content).map_err(|error| Failure::from_error(ExitStatus::Failed, &error))
+}

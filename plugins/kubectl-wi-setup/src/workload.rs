@@ -1,0 +1,93 @@
+//! What the user wants for one workload, before any cluster is looked at.
+
+use aks_shared::azure::ArmId;
+use aks_shared::identity::{Audience, SecretRef, ServiceAccountRef};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The template of identity names when none is given.
+pub const DEFAULT_IDENTITY_NAME: &str =
+    "id-{{ cluster.name }}-{{ namespace }}-{{ serviceAccount.name }}-{{ cluster.hash }}";
+
+/// One service account that shall become a managed identity, and what that identity may read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Workload {
+    /// The service account.
+    pub account: ServiceAccountRef,
+    /// The secrets that its pods may read.
+    pub secrets: Vec<SecretRef>,
+    /// The cluster that the context must lead to; without it the context's server decides.
+    pub cluster_id: Option<ArmId>,
+    /// Template of the identity's name.
+    pub identity_name: String,
+    /// Resource group of the identity; without it the cluster's.
+    pub identity_group: Option<String>,
+    /// Audience of the federated credential; without it what the webhook projects.
+    pub audience: Option<Audience>,
+    /// Who writes the service account.
+    pub account_owner: AccountOwner,
+    /// The release that shall own an account that is created here.
+    pub helm_release: Option<String>,
+    /// Tags of an identity that is created here.
+    pub tags: BTreeMap<String, String>,
+    /// Whether an account that is annotated for another identity may be changed.
+    pub replace_identity: bool,
+    /// Whether to go on when nothing proves that the context leads to the cluster.
+    pub accept_unproven: bool,
+    /// The steps that somebody else does.
+    pub skip: BTreeSet<Step>,
+}
+
+/// Who writes the service account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub enum AccountOwner {
+    /// Setup, unless Helm or Flux owns it; an absent one is left to the chart unless --helm-release is given
+    #[default]
+    Auto,
+    /// Setup, always
+    Setup,
+    /// The chart, always
+    Chart,
+}
+
+/// A part of the setup that can be left to others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
+pub enum Step {
+    /// The managed identity
+    Identity,
+    /// Its federated credential
+    Federation,
+    /// Its role assignments
+    Grants,
+    /// The annotated service account
+    ServiceAccount,
+}
+
+impl Step {
+    /// Every step, in the order in which they are done.
+    pub const ALL: [Self; 4] = [
+        Self::Identity,
+        Self::Federation,
+        Self::Grants,
+        Self::ServiceAccount,
+    ];
+}
+
+impl Workload {
+    /// A workload with the defaults of the command line and no secrets.
+    pub fn new(account: ServiceAccountRef) -> Self {
+        Self {
+            account,
+            secrets: Vec::new(),
+            cluster_id: None,
+            identity_name: DEFAULT_IDENTITY_NAME.to_owned(),
+            identity_group: None,
+            audience: None,
+            account_owner: AccountOwner::default(),
+            helm_release: None,
+            tags: BTreeMap::new(),
+            replace_identity: false,
+            accept_unproven: false,
+            skip: BTreeSet::new(),
+        }
+    }
+}
