@@ -1,0 +1,142 @@
+//! The flags of `kubectl wi verify`, and what they resolve to.
+
+use crate::finding::Verdict;
+use crate::verification::{ProbeOptions, Vantage};
+use aks_shared::args::{AzureArgs, KubeArgs, OutputArgs, parse_duration};
+use aks_shared::azure::Cloud;
+use aks_shared::env::{self, Env};
+use aks_shared::identity::SecretRef;
+use aks_shared::trust::TrustedRoots;
+use aks_shared::{ExitStatus, Failure};
+use clap::{Parser, ValueEnum};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Prove that a service account reaches Azure as its managed identity, or name the cause
+///
+/// Reads the cluster and Azure, runs a small probe as the service account, exchanges its token with Entra and
+/// reads each named secret inside the probe; no token and no value leaves it. Exits 0 when all is well, 1 when a
+/// check fails, 8 when the cluster cannot be asked, 64 on bad flags.
+#[derive(Debug, Clone, Parser)]
+#[command(name = "kubectl-wi-verify", bin_name = "kubectl wi verify", version)]
+pub struct VerifyArgs {
+    /// Service account whose pods are to be verified
+    #[arg(long, value_name = "NAME")]
+    pub service_account: String,
+    /// Namespace of the service account; without it the context's own
+    #[arg(short, long, value_name = "NAME")]
+    pub namespace: Option<String>,
+    /// Secret that its pods must be able to read; repeatable. VAULT is a name or an ARM id
+    #[arg(long, value_name = "VAULT/NAME")]
+    pub secret: Vec<SecretRef>,
+    /// Where the exchange is tried
+    #[arg(long, value_enum, default_value_t)]
+    pub from: Vantage,
+    /// Image of the probe; without it $AKS_WI_PROBE_IMAGE
+    #[arg(long, value_name = "IMAGE")]
+    pub image: Option<String>,
+    /// Give up on the probe after this long, scheduling and image pull included
+    #[arg(long, value_name = "DURATION", default_value = "2m", value_parser = parse_duration)]
+    pub timeout: Duration,
+    /// Go on trying for this long while the answer may still change, as right after a setup
+    #[arg(long, value_name = "DURATION", default_value = "0", value_parser = parse_duration)]
+    pub wait: Duration,
+    /// Exit 1 from this verdict on
+    #[arg(long, value_enum, default_value_t)]
+    pub fail_on: FailOn,
+    /// Verify on every context of the kubeconfig
+    #[arg(long, conflicts_with = "context")]
+    pub all_contexts: bool,
+    /// Write a test report (XML, as CI systems read it) to this file as well
+    #[arg(long, value_name = "FILE")]
+    pub junit: Option<PathBuf>,
+    /// Write a Markdown report to this file as well
+    #[arg(long, value_name = "FILE")]
+    pub markdown: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) kube: KubeArgs,
+    #[command(flatten)]
+    pub(crate) azure: AzureArgs,
+    #[command(flatten)]
+    pub(crate) output: OutputArgs,
+}
+
+/// The flags of the binary `kubectl-wi-verify`: those of the command, nothing around them.
+pub type VerifyCli = VerifyArgs;
+
+/// From which verdict on the command fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum FailOn {
+    /// Something is wrong
+    #[default]
+    Fail,
+    /// Something is wrong, or somebody should look
+    Warn,
+    /// Something is wrong, somebody should look, or it could not be told
+    Unknown,
+}
+
+impl From<FailOn> for Verdict {
+    fn from(fail_on: FailOn) -> Self {
+        match fail_on {
+            FailOn::Fail => Self::Fail,
+            FailOn::Warn => Self::Warn,
+            FailOn::Unknown => Self::Unknown,
+        }
+    }
+}
+
+/// The probe that flags and environment describe.
+pub(crate) fn probe_options(args: &VerifyArgs, env: &Env) -> Result<ProbeOptions, Failure> {
+    let cloud = Cloud::resolve(args.azure.cloud.as_deref(), env)?;
+    let ca_file = args
+        .azure
+        .ca_file
+        .clone()
+        .or_else(|| env.path(env::azure::CA_FILE));
+    let roots = TrustedRoots::load(ca_file.as_deref()).map_err(|error| {
+        Failure::from_error(ExitStatus::Usage, &error).hint("name a PEM file with --ca-file")
+    })?;
+    let image = args.image.clone().or_else(|| env.get(env::azure::PROBE_IMAGE));
+    let image = match (image, args.from) {
+        (Some(image), _) => image,
+        // Only the dry run names it then, and a dry run pulls nothing.
+        (None, Vantage::Local) => "wi-probe".to_owned(),
+        (None, Vantage::Pod | Vantage::Both) => {
+            return Err(Failure::usage("no image for the probe")
+                .hint("name one with --image or AKS_WI_PROBE_IMAGE, or try from here with --from local"));
+        }
+    };
+    let mut options = ProbeOptions::new(image, cloud, roots);
+    options.timeout = args.timeout;
+    options.wait = args.wait;
+    Ok(options)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_flags_fit_together() {
+        VerifyCli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_pod_needs_an_image_and_a_try_from_here_does_not() {
+        let parse = |from: &str| {
+            let words = ["kubectl-wi-verify", "--service-account", "orders", "--from", from];
+            VerifyCli::try_parse_from(words).unwrap()
+        };
+        let env = Env::of::<&str, &str>([]);
+        let refused = probe_options(&parse("pod"), &env).unwrap_err();
+        assert_eq!(refused.status, ExitStatus::Usage);
+        assert!(probe_options(&parse("local"), &env).is_ok());
+        let named = Env::of([(env::azure::PROBE_IMAGE, "registry/wi-probe:1")]);
+        assert_eq!(
+            probe_options(&parse("pod"), &named).unwrap().image,
+            "registry/wi-probe:1"
+        );
+    }
+}

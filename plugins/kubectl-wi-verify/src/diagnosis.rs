@@ -1,0 +1,200 @@
+//! From facts to findings, purely: nothing here asks anybody.
+//!
+//! Each part of the chain has its module. A part that finds a cause tells the later ones, so that consequences
+//! refer to it.
+
+mod cluster;
+mod exchange;
+mod federation;
+mod identity;
+mod refusal;
+mod secrets;
+mod webhook;
+
+#[cfg(test)]
+mod tests;
+
+use crate::facts::{DryRun, Facts, Injection};
+use crate::finding::{Finding, FindingCode, Verdict};
+use aks_shared::labels::DEFAULT_AUDIENCE;
+use wi_probe::ProbeRecord;
+use wi_probe::jwt::AssertionClaims;
+use wi_probe::record::{AssertionOutcome, ExchangeOutcome};
+
+/// Judges the facts.
+pub fn diagnose(facts: &Facts) -> Vec<Finding> {
+    let mut findings = cluster::findings(facts);
+    findings.extend(webhook::account(facts));
+    findings.extend(webhook::injection(facts, &findings));
+    findings.extend(identity::findings(facts));
+    findings.extend(federation::findings(facts));
+    findings.extend(exchange::discovery(facts));
+    findings.extend(exchange::findings(facts, &findings));
+    findings.extend(secrets::findings(facts, &findings));
+    findings
+}
+
+/// The first of `candidates` that failed by itself: what a consequence refers to.
+fn explained_by(findings: &[Finding], candidates: &[FindingCode]) -> Option<FindingCode> {
+    let failed = |code: &FindingCode| {
+        findings
+            .iter()
+            .any(|it| it.code == *code && it.verdict == Verdict::Fail && it.because_of.is_none())
+    };
+    candidates.iter().copied().find(failed)
+}
+
+/// Whether Entra granted an exchange to any probe.
+fn is_granted(facts: &Facts) -> bool {
+    records(facts)
+        .into_iter()
+        .any(|(_, record)| matches!(record.exchange, ExchangeOutcome::Granted(_)))
+}
+
+/// Which place a probe ran in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Pod,
+    Here,
+}
+
+impl Place {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Pod => "pod",
+            Self::Here => "here",
+        }
+    }
+
+    const fn seen_from(self) -> &'static str {
+        match self {
+            Self::Pod => "seen from a pod",
+            Self::Here => "seen from here",
+        }
+    }
+}
+
+/// The records of all probes that ran.
+fn records(facts: &Facts) -> Vec<(Place, &ProbeRecord)> {
+    [(Place::Pod, &facts.pod), (Place::Here, &facts.local)]
+        .into_iter()
+        .filter_map(|(place, record)| Some((place, record.as_ref()?.known()?)))
+        .collect()
+}
+
+/// The claims of the token that was, or would be, exchanged: the pod's own before the one requested from here.
+fn claims(facts: &Facts) -> Option<&AssertionClaims> {
+    records(facts)
+        .into_iter()
+        .find_map(|(_, record)| match &record.assertion {
+            AssertionOutcome::Read(claims) => Some(claims),
+            AssertionOutcome::Missing { .. } | AssertionOutcome::Malformed => None,
+        })
+}
+
+/// What the webhook adds, as far as that is known.
+fn injection(facts: &Facts) -> Option<&Injection> {
+    match facts.cluster.dry_run.known()? {
+        DryRun::Admitted(injection) => Some(injection),
+        DryRun::Refused { .. } => None,
+    }
+}
+
+/// The audience of the tokens that pods get.
+fn audience(facts: &Facts) -> String {
+    if let Some(claims) = claims(facts)
+        && let Some(audience) = claims.audiences.first()
+    {
+        return audience.clone();
+    }
+    injection(facts)
+        .and_then(|injection| injection.audience.clone())
+        .unwrap_or_else(|| DEFAULT_AUDIENCE.to_owned())
+}
+
+/// The issuer of the tokens that pods get.
+fn issuer(facts: &Facts) -> Option<String> {
+    claims(facts)
+        .map(|claims| claims.issuer.clone())
+        .or_else(|| facts.cluster.issuer.known().cloned())
+}
+
+/// The command that sets this workload up, or mends it.
+fn setup_command(facts: &Facts) -> String {
+    format!(
+        "kubectl wi setup {}{}",
+        workload_flags(facts),
+        secret_flags(facts)
+    )
+}
+
+/// The command that verifies this workload again.
+fn verify_command(facts: &Facts) -> String {
+    format!(
+        "kubectl wi verify {}{}",
+        workload_flags(facts),
+        secret_flags(facts)
+    )
+}
+
+/// The command that verifies this workload again and waits for what takes time.
+fn wait_command(facts: &Facts) -> String {
+    format!("{} --wait 10m", verify_command(facts))
+}
+
+/// The command that sets an annotation of the service account.
+fn annotate_command(facts: &Facts, annotation: &str, value: &str) -> String {
+    format!(
+        "kubectl annotate --context {} -n {} serviceaccount {} --overwrite {annotation}={value}",
+        quoted(&facts.context),
+        facts.account.namespace,
+        facts.account.name
+    )
+}
+
+/// The flags of our commands that name this workload.
+fn workload_flags(facts: &Facts) -> String {
+    format!(
+        "--context {} -n {} --service-account {}",
+        quoted(&facts.context),
+        facts.account.namespace,
+        facts.account.name
+    )
+}
+
+fn secret_flags(facts: &Facts) -> String {
+    let flags: Vec<String> = facts
+        .secrets
+        .iter()
+        .map(|secret| format!(" --secret {}", quoted(&secret.to_string())))
+        .collect();
+    flags.concat()
+}
+
+/// A word of a shell command.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:@%+=,".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
+}
+
+/// How two texts that should be equal differ, when it is easily overlooked.
+fn small_difference(expected: &str, found: &str) -> Option<&'static str> {
+    if expected.trim_end_matches('/') == found.trim_end_matches('/') {
+        return Some(if expected.ends_with('/') {
+            "without the trailing slash"
+        } else {
+            "with a trailing slash that does not belong there"
+        });
+    }
+    if expected.eq_ignore_ascii_case(found) {
+        return Some("in another case");
+    }
+    if expected.trim() == found.trim() {
+        return Some("with blanks around it");
+    }
+    None
+}

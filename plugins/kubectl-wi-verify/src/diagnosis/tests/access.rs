@@ -1,0 +1,98 @@
+//! What works, and what a vault refuses.
+
+use super::*;
+
+#[test]
+fn a_healthy_workload_passes_in_every_check() {
+    let report = report(|_| ());
+    assert!(
+        report
+            .findings
+            .iter()
+            .all(|finding| finding.verdict == Verdict::Pass),
+        "{:#?}",
+        report.findings
+    );
+    for code in [
+        FindingCode::IssuerOk,
+        FindingCode::CredentialOk,
+        FindingCode::ExchangeOk,
+        FindingCode::SecretOk,
+    ] {
+        assert!(report.has(code, Verdict::Pass), "{code}");
+    }
+}
+
+#[test]
+fn a_missing_role_is_told_from_one_that_is_not_known_yet() {
+    let missing = report(|facts| {
+        azure(facts).roles[0].assignments = Known::Known(Vec::new());
+        forbid(facts, 403, "Forbidden", Some("ForbiddenByRbac"));
+    });
+    let (code, finding) = cause(&missing);
+    assert_eq!(code, FindingCode::SecretForbidden);
+    assert!(finding.message.contains("no role"), "{}", finding.message);
+    assert_eq!(
+        finding.evidence[0].expected.as_deref(),
+        Some("Key Vault Secrets User")
+    );
+    assert!(finding.fixes[0].starts_with("kubectl wi setup"));
+    let fresh = report(|facts| forbid(facts, 403, "Forbidden", Some("ForbiddenByRbac")));
+    let (code, finding) = cause(&fresh);
+    assert_eq!(code, FindingCode::SecretForbidden);
+    assert!(finding.fixes[0].contains("--wait"), "{:?}", finding.fixes);
+}
+
+#[test]
+fn refusals_of_a_vault_are_told_apart() {
+    for (status, code, inner, expected) in [
+        (404, "SecretNotFound", None, FindingCode::SecretMissing),
+        (
+            403,
+            "Forbidden",
+            Some("SecretDisabled"),
+            FindingCode::SecretDisabled,
+        ),
+        (
+            403,
+            "Forbidden",
+            Some("ForbiddenByFirewall"),
+            FindingCode::VaultFirewall,
+        ),
+        (
+            403,
+            "Forbidden",
+            Some("AccessDenied"),
+            FindingCode::SecretForbidden,
+        ),
+        (401, "Unauthorized", None, FindingCode::VaultUnauthorized),
+    ] {
+        let report = report(|facts| forbid(facts, status, code, inner));
+        assert_eq!(cause(&report).0, expected, "{status} {inner:?}");
+    }
+}
+
+#[test]
+fn a_firewall_seen_only_from_here_is_unknown() {
+    let report = report(|facts| {
+        forbid(facts, 403, "Forbidden", Some("ForbiddenByFirewall"));
+        facts.local = facts.pod.take();
+    });
+    assert!(report.has(FindingCode::VaultFirewall, Verdict::Unknown));
+    assert!(report.failures().next().is_none());
+}
+
+#[test]
+fn what_works_beats_what_the_operator_may_not_see() {
+    let report = report(|facts| {
+        azure(facts).identity = Known::Known(None);
+        azure(facts).credentials = Known::Unknown("there is no identity".into());
+        azure(facts)
+            .vaults
+            .insert("kv-central".into(), Known::Known(None));
+        azure(facts).roles.clear();
+    });
+    assert!(report.has(FindingCode::ClientIdUnknown, Verdict::Unknown));
+    assert!(report.has(FindingCode::SecretOk, Verdict::Pass));
+    assert!(report.failures().next().is_none());
+}

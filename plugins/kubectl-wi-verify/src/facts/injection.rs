@@ -1,0 +1,219 @@
+//! The pod of the probe, and what the webhook makes of it: read from a server-side dry run, so that nothing runs.
+
+use crate::facts::{DryRun, Injection, Known};
+use aks_shared::cluster::Cluster;
+use aks_shared::identity::ServiceAccountRef;
+use aks_shared::labels::{FIELD_MANAGER, MANAGED_BY_LABEL, USE_LABEL};
+use k8s_openapi::api::core::v1::{Container, EnvVar, Pod, PodSpec};
+use kube::api::{Api, PostParams};
+use serde_json::{Value, json};
+
+/// The container of the probe's pod.
+pub const CONTAINER: &str = "wi-probe";
+
+/// Labels of the probe and of its pod: none by which a Service, a controller or a network policy of the workload
+/// selects.
+pub fn labels() -> Value {
+    json!({
+        "app.kubernetes.io/name": CONTAINER,
+        MANAGED_BY_LABEL: FIELD_MANAGER,
+        USE_LABEL: "true",
+        "sidecar.istio.io/inject": "false",
+    })
+}
+
+/// Metadata and spec of the probe's pod, which satisfies the Pod Security standard *restricted*.
+pub fn pod_template(account: &ServiceAccountRef, image: &str, environment: &Value) -> Value {
+    json!({
+        "metadata": {
+            "labels": labels(),
+            "annotations": {
+                "sidecar.istio.io/inject": "false",
+                "linkerd.io/inject": "disabled",
+                "cluster-autoscaler.kubernetes.io/safe-to-evict": "true",
+            },
+        },
+        "spec": {
+            "serviceAccountName": account.name,
+            "automountServiceAccountToken": false,
+            "enableServiceLinks": false,
+            "restartPolicy": "Never",
+            "terminationGracePeriodSeconds": 1,
+            "nodeSelector": {"kubernetes.io/os": "linux"},
+            // A condition that nobody ever sets: the pod is never Ready, so no Service sends traffic to it.
+            "readinessGates": [{"conditionType": "kubectl-wi/never-ready"}],
+            "securityContext": {
+                "runAsNonRoot": true,
+                "runAsUser": 65532,
+                "runAsGroup": 65532,
+                "seccompProfile": {"type": "RuntimeDefault"},
+            },
+            "containers": [{
+                "name": CONTAINER,
+                "image": image,
+                "imagePullPolicy": "IfNotPresent",
+                "env": environment,
+                "resources": {
+                    "requests": {"cpu": "10m", "memory": "16Mi"},
+                    "limits": {"cpu": "500m", "memory": "64Mi"},
+                },
+                "securityContext": {
+                    "allowPrivilegeEscalation": false,
+                    "readOnlyRootFilesystem": true,
+                    "capabilities": {"drop": ["ALL"]},
+                },
+            }],
+        },
+    })
+}
+
+/// What becomes of a labelled pod of this account; nothing is created.
+pub async fn dry_run(cluster: &Cluster, account: &ServiceAccountRef, image: &str) -> Known<DryRun> {
+    let mut pod = pod_template(account, image, &json!([]));
+    pod["metadata"]["generateName"] = json!("wi-probe-");
+    let pod: Pod = match serde_json::from_value(pod) {
+        Ok(pod) => pod,
+        Err(error) => return Known::Unknown(error.to_string()),
+    };
+    let options = PostParams {
+        dry_run: true,
+        field_manager: Some(FIELD_MANAGER.to_owned()),
+    };
+    let pods = Api::<Pod>::namespaced(cluster.client.clone(), &account.namespace);
+    match pods.create(&options, &pod).await {
+        Ok(admitted) => Known::Known(DryRun::Admitted(read(&admitted))),
+        Err(kube::Error::Api(status)) if is_admission(status.code, &status.message) => {
+            Known::Known(DryRun::Refused {
+                message: status.message,
+            })
+        }
+        Err(error) => Known::Unknown(super::one_line(&error)),
+    }
+}
+
+/// Whether a refusal comes from admission. The API server has no field that tells it from a missing right (403
+/// both), and none for a namespace that does not exist.
+fn is_admission(code: u16, message: &str) -> bool {
+    let missing_right = message.contains("cannot create resource");
+    matches!(code, 400 | 403 | 422 | 500) && !missing_right
+}
+
+fn read(pod: &Pod) -> Injection {
+    let Some(spec) = &pod.spec else {
+        return Injection::default();
+    };
+    let Some(container) = spec
+        .containers
+        .iter()
+        .find(|container| container.name == CONTAINER)
+    else {
+        return Injection::default();
+    };
+    let token_file = variable(container, "AZURE_FEDERATED_TOKEN_FILE");
+    Injection {
+        client_id: variable(container, "AZURE_CLIENT_ID"),
+        tenant_id: variable(container, "AZURE_TENANT_ID"),
+        authority: variable(container, "AZURE_AUTHORITY_HOST"),
+        audience: token_file
+            .as_deref()
+            .and_then(|file| audience_of(spec, container, file)),
+        token_file,
+    }
+}
+
+fn variable(container: &Container, name: &str) -> Option<String> {
+    let named = |variable: &&EnvVar| variable.name == name;
+    container
+        .env
+        .iter()
+        .flatten()
+        .find(named)?
+        .value
+        .clone()
+        .filter(|value| !value.is_empty())
+}
+
+/// The audience of the projected token that a file of the container is. Names of volumes and paths differ between
+/// versions of the webhook, so they are followed, not assumed.
+fn audience_of(spec: &PodSpec, container: &Container, file: &str) -> Option<String> {
+    container.volume_mounts.iter().flatten().find_map(|mount| {
+        let path = file
+            .strip_prefix(mount.mount_path.trim_end_matches('/'))?
+            .strip_prefix('/')?;
+        let volume = spec
+            .volumes
+            .iter()
+            .flatten()
+            .find(|volume| volume.name == mount.name)?;
+        let sources = volume.projected.as_ref()?.sources.as_ref()?;
+        let token = sources
+            .iter()
+            .filter_map(|source| source.service_account_token.as_ref());
+        token
+            .into_iter()
+            .find(|token| token.path == path)?
+            .audience
+            .clone()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn account() -> ServiceAccountRef {
+        ServiceAccountRef::new("shop", "orders").unwrap()
+    }
+
+    fn mutated() -> Pod {
+        let mut pod = pod_template(&account(), "image", &json!([]));
+        pod["spec"]["containers"][0]["env"] = json!([
+            {"name": "AZURE_CLIENT_ID", "value": "client"},
+            {"name": "AZURE_TENANT_ID", "value": "tenant"},
+            {"name": "AZURE_AUTHORITY_HOST", "value": "https://login/"},
+            {"name": "AZURE_FEDERATED_TOKEN_FILE", "value": "/var/run/x/token/azure-identity-token"},
+        ]);
+        pod["spec"]["containers"][0]["volumeMounts"] =
+            json!([{"name": "v", "mountPath": "/var/run/x/token"}]);
+        pod["spec"]["volumes"] = json!([{"name": "v", "projected": {"sources": [
+            {"serviceAccountToken": {"path": "azure-identity-token", "audience": "api://AzureADTokenExchange"}}]}}]);
+        serde_json::from_value(pod).unwrap()
+    }
+
+    #[test]
+    fn the_injection_is_read_wherever_the_webhook_mounts_the_token() {
+        let injection = read(&mutated());
+        assert_eq!(injection.client_id.as_deref(), Some("client"));
+        assert_eq!(injection.audience.as_deref(), Some("api://AzureADTokenExchange"));
+    }
+
+    #[test]
+    fn a_pod_that_stays_as_it_is_has_no_injection() {
+        let pod: Pod = serde_json::from_value(pod_template(&account(), "image", &json!([]))).unwrap();
+        assert!(read(&pod).is_empty());
+    }
+
+    #[test]
+    fn the_pod_is_restricted_and_never_ready() {
+        let pod: Pod = serde_json::from_value(pod_template(&account(), "image", &json!([]))).unwrap();
+        let spec = pod.spec.unwrap();
+        assert_eq!(spec.readiness_gates.map(|gates| gates.len()), Some(1));
+        assert_eq!(spec.automount_service_account_token, Some(false));
+        let security = spec.containers[0].security_context.clone().unwrap();
+        assert_eq!(security.allow_privilege_escalation, Some(false));
+        assert_eq!(security.capabilities.unwrap().drop.unwrap(), ["ALL"]);
+        assert_eq!(spec.security_context.unwrap().run_as_non_root, Some(true));
+    }
+
+    #[test]
+    fn a_missing_right_is_no_refusal_by_admission() {
+        let right = r#"pods is forbidden: User "x" cannot create resource "pods" in API group """#;
+        assert!(!is_admission(403, right));
+        assert!(is_admission(
+            403,
+            r#"pods "x" is forbidden: violates PodSecurity "restricted""#
+        ));
+        assert!(is_admission(500, "failed calling webhook"));
+        assert!(!is_admission(404, "namespaces not found"));
+    }
+}
