@@ -1,0 +1,105 @@
+//! Entra: discovery, keys and the token endpoint.
+
+mod assertion;
+mod error;
+pub(crate) mod issuers;
+mod token;
+
+use axum::http::{Method, StatusCode};
+use serde_json::json;
+use uuid::Uuid;
+
+use crate::http::{Call, Reply};
+use crate::state::State;
+use crate::world::World;
+
+use error::Refusal;
+
+/// Answers one request.
+pub(crate) async fn answer(world: &World, call: &Call) -> Reply {
+    let segments: Vec<&str> = call.segments.iter().map(String::as_str).collect();
+    match (&call.method, segments.as_slice()) {
+        (&Method::POST, [tenant, "oauth2", "v2.0", "token"]) => {
+            match token::answer(world, call, tenant).await {
+                Ok(reply) => reply,
+                Err(refusal) => refusal.reply(call),
+            }
+        }
+        (&Method::GET, [tenant, "v2.0", ".well-known", "openid-configuration"]) => {
+            match tenant_of(&world.state(), tenant) {
+                Ok(tenant) => discovery(world, tenant),
+                Err(refusal) => refusal.reply(call),
+            }
+        }
+        (&Method::GET, [tenant, "discovery", "v2.0", "keys"]) => match tenant_of(&world.state(), tenant) {
+            Ok(_) => Reply::ok(json!({"keys": [world.key.jwk()]})),
+            Err(refusal) => refusal.reply(call),
+        },
+        (&Method::GET, ["common", "discovery", "instance"]) => instance_discovery(world, call),
+        (_, [_, "oauth2", "v2.0", "token"]) => Refusal::Method.reply(call),
+        _ => Reply::html(
+            StatusCode::NOT_FOUND,
+            "<html><body>Not found</body></html>".to_owned(),
+        ),
+    }
+}
+
+/// The tenant with that id, if it is one.
+fn tenant_of(state: &State, given: &str) -> Result<Uuid, Refusal> {
+    let Ok(id) = Uuid::parse_str(given) else {
+        // A verified domain would do as well; this directory has none.
+        return Err(if given.contains('.') {
+            Refusal::TenantNotFound(given.to_owned())
+        } else {
+            Refusal::TenantInvalid(given.to_owned())
+        });
+    };
+    if id.is_nil() {
+        return Err(Refusal::TenantEmpty(given.to_owned()));
+    }
+    let known = state.tenants.iter().any(|tenant| tenant.id == id);
+    if known {
+        Ok(id)
+    } else {
+        Err(Refusal::TenantNotFound(given.to_owned()))
+    }
+}
+
+fn discovery(world: &World, tenant: Uuid) -> Reply {
+    let base = format!("{}{tenant}", world.urls.entra);
+    Reply::ok(json!({
+        "issuer": format!("{base}/v2.0"),
+        "token_endpoint": format!("{base}/oauth2/v2.0/token"),
+        "authorization_endpoint": format!("{base}/oauth2/v2.0/authorize"),
+        "device_authorization_endpoint": format!("{base}/oauth2/v2.0/devicecode"),
+        "jwks_uri": format!("{base}/discovery/v2.0/keys"),
+        "token_endpoint_auth_methods_supported": ["client_secret_post", "private_key_jwt"],
+        "response_types_supported": ["code", "id_token"],
+        "subject_types_supported": ["pairwise"],
+        "id_token_signing_alg_values_supported": ["RS256"],
+        "scopes_supported": ["openid", "profile", "email", "offline_access"],
+        "tenant_region_scope": "EU",
+        "cloud_instance_name": world.urls.entra.trim_start_matches("https://").trim_end_matches('/'),
+    }))
+}
+
+/// Which hosts are one cloud; asked by clients that were not told that the authority is trusted.
+fn instance_discovery(world: &World, call: &Call) -> Reply {
+    let endpoint = call.parameter("authorization_endpoint").unwrap_or_default();
+    let Some(tenant) = endpoint
+        .strip_prefix(&world.urls.entra)
+        .and_then(|rest| rest.split('/').next())
+    else {
+        return Refusal::UnknownInstance.reply(call);
+    };
+    let host = world
+        .urls
+        .entra
+        .trim_start_matches("https://")
+        .trim_end_matches('/');
+    Reply::ok(json!({
+        "tenant_discovery_endpoint": format!("{}{tenant}/v2.0/.well-known/openid-configuration", world.urls.entra),
+        "api-version": "1.1",
+        "metadata": [{"preferred_network": host, "preferred_cache": host, "aliases": [host]}],
+    }))
+}
