@@ -1,0 +1,3 @@
+module aks-sandbox/pause
+
+go 1.24.0

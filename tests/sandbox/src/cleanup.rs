@@ -1,0 +1,62 @@
+//! Taking a sandbox away, whole or in pieces: running, half started, or killed at any point.
+
+use std::fs;
+use std::path::Path;
+
+use nix::mount::{MntFlags, umount2};
+
+use crate::cgroup;
+use crate::files::{self, FileError};
+use crate::network::{self, NetworkError};
+use crate::state::StateDir;
+
+/// Why something was left.
+#[derive(Debug, thiserror::Error)]
+pub enum CleanupError {
+    /// A control group or file stayed.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// The link stayed.
+    #[error(transparent)]
+    Network(#[from] NetworkError),
+}
+
+/// Ends every process of the sandbox and removes its groups, link, mounts and files. Doing it twice is fine.
+pub fn remove(state: &StateDir) -> Result<(), CleanupError> {
+    cgroup::remove(state)?;
+    network::unlink_host(state)?;
+    unmount_below(state.path());
+    files::remove_folder(state.path())?;
+    Ok(())
+}
+
+/// What a sandbox has on this machine right now, in words; empty when nothing.
+pub fn traces(state: &StateDir) -> Vec<String> {
+    let mut traces = Vec::new();
+    if state.is_alive() {
+        traces.push("processes".to_owned());
+    }
+    if cgroup::exists(state) {
+        traces.push("control groups".to_owned());
+    }
+    if Path::new("/sys/class/net").join(state.link()).exists() {
+        traces.push(format!("link {}", state.link()));
+    }
+    if state.path().exists() {
+        traces.push(format!("folder {}", state.path().display()));
+    }
+    traces
+}
+
+/// Mounts of a sandbox are its own and go with it; this is for what a changed machine may have kept.
+fn unmount_below(folder: &Path) {
+    let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    let below = mounts
+        .lines()
+        .filter_map(|line| line.split_whitespace().nth(4))
+        .map(Path::new);
+    for mount in below.filter(|mount| mount.starts_with(folder)) {
+        // Removing the folder says so if it is still busy.
+        let _ = umount2(mount, MntFlags::MNT_DETACH);
+    }
+}

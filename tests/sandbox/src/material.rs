@@ -1,0 +1,194 @@
+//! Everything that lies ready in the state folder before the first process starts: certificates, kubeconfigs,
+//! signing keys. Nothing here talks to anybody.
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use crate::files::{self, FileError};
+use crate::pki::{self, Authority, Pair, PkiError};
+use crate::spec::{Cluster, FLEET_GROUP, Kind, Spec};
+use crate::state::StateDir;
+
+/// The file name of the administrator's certificate in a cluster's folder.
+pub const ADMINISTRATOR: &str = "administrator";
+
+/// Where Debian keeps the system's authorities.
+const SYSTEM_AUTHORITIES: &str = "/etc/ssl/certs/ca-certificates.crt";
+
+/// Writes it all.
+///
+/// # Panics
+/// Never, unless making a certificate does.
+pub fn prepare(state: &StateDir, spec: &Spec) -> Result<(), PkiError> {
+    let authority = Authority::new(&format!("sandbox {}", spec.name))?;
+    let own = authority.pair();
+    files::write(&state.ca_certificate(), &own.certificate)?;
+    files::write(&state.ca_key(), &own.key)?;
+    let system = match files::read(Path::new(SYSTEM_AUTHORITIES)) {
+        Err(error) if error.is_missing() => String::new(),
+        other => other?,
+    };
+    files::write(&state.ca_bundle(), &(system + &own.certificate))?;
+
+    // Keys take time: one thread each keeps a dozen clusters within a second or two.
+    let administrators = std::thread::scope(|scope| {
+        let threads: Vec<_> = spec
+            .clusters
+            .iter()
+            .map(|cluster| scope.spawn(|| prepare_cluster(state, spec.kind, cluster, &authority)))
+            .collect();
+        let results = threads
+            .into_iter()
+            .map(|thread| thread.join().expect("preparing a cluster does not panic"));
+        results.collect::<Result<Vec<_>, _>>()
+    })?;
+    let entries = spec.clusters.iter().zip(&administrators);
+    let config = kubeconfig(
+        entries.map(|(cluster, pair)| (cluster, user(cluster), pair)),
+        &own.certificate,
+    );
+    files::write_json(&state.kubeconfig(), &config)?;
+    Ok(())
+}
+
+/// One cluster's certificates; the administrator's.
+fn prepare_cluster(
+    state: &StateDir,
+    kind: Kind,
+    cluster: &Cluster,
+    authority: &Authority,
+) -> Result<Pair, PkiError> {
+    let folder = state.cluster(&cluster.name);
+    files::create_folder(&folder)?;
+    let clients = Authority::new(&format!("{} clients", cluster.name))?;
+    files::write(&folder.join("clients.pem"), &clients.pair().certificate)?;
+    let aggregation = Authority::new(&format!("{} aggregation", cluster.name))?;
+    files::write(&folder.join("aggregation.pem"), &aggregation.pair().certificate)?;
+    files::write(&folder.join("service-accounts.key"), &pki::signing_key()?)?;
+    let names = ["kubernetes", "kubernetes.default.svc", "localhost"];
+    authority
+        .server(&cluster.name, &[cluster.address], &names)?
+        .write(&folder, "server")?;
+
+    let client = |file: &str, name: &str, group: &str| -> Result<Pair, PkiError> {
+        let pair = clients.client(name, group)?;
+        pair.write(&folder, file)?;
+        let config = kubeconfig([(cluster, name.to_owned(), &pair)], &authority.pair().certificate);
+        files::write_json(&folder.join(format!("{file}.kubeconfig")), &config)?;
+        Ok(pair)
+    };
+    let administrator = client(ADMINISTRATOR, "clusterAdmin", "system:masters")?;
+    if kind != Kind::ApiOnly {
+        client(
+            "controller-manager",
+            "system:kube-controller-manager",
+            "system:authenticated",
+        )?;
+        client("scheduler", "system:kube-scheduler", "system:authenticated")?;
+    }
+    if kind == Kind::Workloads {
+        client("kwok", "kwok", "system:masters")?;
+    }
+    if kind == Kind::Nodes {
+        let node = cluster.node_name();
+        client("kubelet", &format!("system:node:{node}"), "system:nodes")?;
+        client(
+            "kubelet-client",
+            "kube-apiserver-kubelet-client",
+            "system:masters",
+        )?;
+        client("webhook", "azure-wi-webhook-admin", "system:masters")?;
+        authority
+            .server(&node, &[cluster.node_address], &[&node])?
+            .write(&folder, "node")?;
+        let webhooks = folder.join("webhook-certificates");
+        files::create_folder(&webhooks)?;
+        let pair = authority.server("azure-wi-webhook", &[cluster.node_address], &[])?;
+        files::write(&webhooks.join("tls.crt"), &pair.certificate)?;
+        files::write(&webhooks.join("tls.key"), &pair.key)?;
+        files::write(&webhooks.join("ca.crt"), &authority.pair().certificate)?;
+    }
+    Ok(administrator)
+}
+
+/// The administrator's name in the kubeconfig, as `az aks get-credentials --admin` writes it.
+fn user(cluster: &Cluster) -> String {
+    format!("clusterAdmin_{FLEET_GROUP}_{}", cluster.name)
+}
+
+/// A kubeconfig with a context per cluster, named like it; the first is the current one.
+fn kubeconfig<'a>(
+    entries: impl IntoIterator<Item = (&'a Cluster, String, &'a Pair)>,
+    authority: &str,
+) -> Value {
+    let authority = base64(authority.as_bytes());
+    let (mut clusters, mut contexts, mut users) = (Vec::new(), Vec::new(), Vec::new());
+    for (cluster, user, pair) in entries {
+        let name = &cluster.name;
+        clusters.push(json!({
+            "name": name,
+            "cluster": {"server": cluster.server(), "certificate-authority-data": authority},
+        }));
+        contexts.push(json!({"name": name, "context": {"cluster": name, "user": user}}));
+        users.push(json!({
+            "name": user,
+            "user": {
+                "client-certificate-data": base64(pair.certificate.as_bytes()),
+                "client-key-data": base64(pair.key.as_bytes()),
+            },
+        }));
+    }
+    let current = contexts.first().map(|context| context["name"].clone());
+    json!({
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": clusters,
+        "contexts": contexts,
+        "users": users,
+        "current-context": current.unwrap_or_default(),
+    })
+}
+
+pub(crate) fn base64(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
+    for chunk in bytes.chunks(3) {
+        let byte = |index: usize| u32::from(chunk.get(index).copied().unwrap_or_default());
+        let bits = byte(0) << 16 | byte(1) << 8 | byte(2);
+        for index in 0..4 {
+            let digit = (bits >> (18 - 6 * index) & 0x3f) as usize;
+            text.push(if index <= chunk.len() {
+                char::from(DIGITS[digit])
+            } else {
+                '='
+            });
+        }
+    }
+    text
+}
+
+/// Creates the folders that processes expect.
+pub fn create_folders(state: &StateDir) -> Result<(), FileError> {
+    files::create_folder(state.path())?;
+    files::create_folder(&state.logs())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn base64_of_every_remainder() {
+        let cases = [
+            ("", ""),
+            ("f", "Zg=="),
+            ("fo", "Zm8="),
+            ("foo", "Zm9v"),
+            ("foobar", "Zm9vYmFy"),
+        ];
+        for (plain, encoded) in cases {
+            assert_eq!(base64(plain.as_bytes()), encoded);
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! The azure-workload-identity webhook of a cluster: the real one, beside the node instead of in a pod.
+
+use serde_json::{Value, json};
+
+use crate::api::{Api, ApiError};
+use crate::files::{self, FileError};
+use crate::spec::{Cluster, Spec};
+use crate::state::StateDir;
+use crate::supervise::Unit;
+
+/// Where the API server sends pods.
+const PORT: u16 = 9443;
+
+/// The process.
+pub fn unit(state: &StateDir, spec: &Spec, cluster: &Cluster) -> Unit {
+    let folder = state.cluster(&cluster.name);
+    Unit::new(
+        format!("{}-azure-wi-webhook", cluster.name),
+        &spec.programs.webhook,
+    )
+    .flag("webhook-cert-dir", folder.join("webhook-certificates"))
+    .flag("disable-cert-rotation", "true")
+    .variable("AZURE_TENANT_ID", spec.tenant_id())
+    .variable("AZURE_ENVIRONMENT", "AzureStackCloud")
+    .variable("AZURE_ENVIRONMENT_FILEPATH", state.azure_cloud())
+    .variable("POD_NAMESPACE", "kube-system")
+    .variable("KUBECONFIG", folder.join("webhook.kubeconfig"))
+    .in_network(&cluster.name)
+}
+
+/// Tells the API server about it, with the name and labels that it has on AKS.
+pub fn register(api: &Api, state: &StateDir, cluster: &Cluster) -> Result<(), ApiError> {
+    let configuration = configuration(cluster, &authority(state)?);
+    let path = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations";
+    api.apply(
+        &format!("{path}/azure-wi-webhook-mutating-webhook-configuration"),
+        &configuration,
+    )
+}
+
+fn authority(state: &StateDir) -> Result<String, FileError> {
+    Ok(crate::material::base64(
+        files::read(&state.ca_certificate())?.as_bytes(),
+    ))
+}
+
+fn configuration(cluster: &Cluster, authority: &str) -> Value {
+    json!({
+        "apiVersion": "admissionregistration.k8s.io/v1",
+        "kind": "MutatingWebhookConfiguration",
+        "metadata": {
+            "name": "azure-wi-webhook-mutating-webhook-configuration",
+            "labels": {"azure-workload-identity.io/system": "true", "kubernetes.azure.com/managedby": "aks"},
+        },
+        "webhooks": [{
+            "name": "mutation.azure-workload-identity.io",
+            "admissionReviewVersions": ["v1"],
+            "clientConfig": {
+                "url": format!("https://{}:{PORT}/mutate-v1-pod", cluster.node_address),
+                "caBundle": authority,
+            },
+            "failurePolicy": "Fail",
+            "matchPolicy": "Equivalent",
+            "objectSelector": {"matchLabels": {"azure.workload.identity/use": "true"}},
+            "reinvocationPolicy": "IfNeeded",
+            "rules": [{
+                "apiGroups": [""],
+                "apiVersions": ["v1"],
+                "operations": ["CREATE"],
+                "resources": ["pods"],
+            }],
+            "sideEffects": "None",
+            "timeoutSeconds": 10,
+        }],
+    })
+}
+
+/// Whether a labelled pod would get its token: shown by a dry run, nothing is created.
+pub fn is_injecting(api: &Api) -> Result<bool, ApiError> {
+    let pod = json!({
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"generateName": "webhook-check-", "labels": {"azure.workload.identity/use": "true"}},
+        "spec": {"containers": [{"name": "check", "image": "none"}]},
+    });
+    let answer = api.dry_run_pod(&pod)?;
+    let variables = answer["spec"]["containers"][0]["env"]
+        .as_array()
+        .cloned()
+        .unwrap_or_default();
+    Ok(variables
+        .iter()
+        .any(|variable| variable["name"] == "AZURE_FEDERATED_TOKEN_FILE"))
+}
