@@ -1,0 +1,195 @@
+//! The user's `helm`: which one, its argument lists, and what a run of it told.
+//!
+//! Argument lists are pure functions; [`process`] alone starts anything.
+
+pub mod process;
+pub mod redact;
+pub mod version;
+
+use crate::fleet::{HelmSpec, ValuesPolicy};
+use crate::values::ValuesFile;
+use std::ffi::OsString;
+use std::path::Path;
+use std::time::Duration;
+use version::HelmVersion;
+
+/// What `helm upgrade --install` and `helm template` are asked for.
+#[derive(Debug, Clone, Copy)]
+pub struct Request<'a> {
+    /// The release.
+    pub release: &'a str,
+    /// Its namespace.
+    pub namespace: &'a str,
+    /// The chart's folder or package.
+    pub chart: &'a Path,
+    /// The user's values files.
+    pub files: &'a [ValuesFile],
+    /// Our overrides, a JSON file.
+    pub overrides: &'a Path,
+    /// The fleet's Helm settings.
+    pub settings: &'a HelmSpec,
+}
+
+/// What an upgrade is asked for besides.
+#[derive(Debug, Clone, Copy)]
+pub struct UpgradeRequest<'a> {
+    /// The kubeconfig context.
+    pub context: &'a str,
+    /// Whether a missing namespace is created.
+    pub create_namespace: bool,
+    /// Labels of the revision's Secret.
+    pub labels: &'a [(&'a str, &'a str)],
+    /// The revision's description.
+    pub description: &'a str,
+}
+
+/// The arguments of `helm upgrade --install`.
+pub fn upgrade_arguments(
+    version: &HelmVersion,
+    request: &Request<'_>,
+    upgrade: &UpgradeRequest<'_>,
+) -> Vec<OsString> {
+    let settings = request.settings;
+    let mut arguments: Vec<OsString> = ["upgrade", "--install", request.release].map(Into::into).into();
+    arguments.push(request.chart.into());
+    arguments.extend(
+        [
+            "--kube-context",
+            upgrade.context,
+            "--namespace",
+            request.namespace,
+        ]
+        .map(Into::into),
+    );
+    if upgrade.create_namespace {
+        arguments.push("--create-namespace".into());
+    }
+    // Without a policy Helm silently reuses the old values when it is given none.
+    arguments.push(
+        match settings.values_policy {
+            ValuesPolicy::Reset => "--reset-values",
+            ValuesPolicy::ResetThenReuse => "--reset-then-reuse-values",
+            ValuesPolicy::Reuse => "--reuse-values",
+        }
+        .into(),
+    );
+    push_values(&mut arguments, request);
+    if settings.wait {
+        arguments.push(
+            if version.major >= 4 {
+                "--wait=watcher"
+            } else {
+                "--wait"
+            }
+            .into(),
+        );
+    }
+    arguments.extend(["--timeout".into(), go_duration(settings.timeout).into()]);
+    arguments.extend(["--history-max".into(), settings.history_max.to_string().into()]);
+    if !upgrade.labels.is_empty() {
+        let labels: Vec<String> = upgrade
+            .labels
+            .iter()
+            .map(|(key, value)| format!("{key}={value}"))
+            .collect();
+        arguments.extend(["--labels".into(), labels.join(",").into()]);
+    }
+    arguments.extend(["--description".into(), upgrade.description.into()]);
+    arguments.extend(settings.args.iter().map(Into::into));
+    arguments
+}
+
+/// The arguments of `helm template`, for a server of the given version.
+pub fn template_arguments(request: &Request<'_>, kube_version: &str) -> Vec<OsString> {
+    let mut arguments: Vec<OsString> = ["template", request.release].map(Into::into).into();
+    arguments.push(request.chart.into());
+    arguments.extend(["--namespace", request.namespace, "--kube-version", kube_version].map(Into::into));
+    push_values(&mut arguments, request);
+    arguments
+}
+
+fn push_values(arguments: &mut Vec<OsString>, request: &Request<'_>) {
+    for file in request.files {
+        arguments.push("--values".into());
+        arguments.push(match file {
+            ValuesFile::Local { path, .. } => path.into(),
+            ValuesFile::Remote(address) => address.into(),
+        });
+    }
+    arguments.extend(["--values".into(), request.overrides.into()]);
+}
+
+/// A duration as Go reads it.
+fn go_duration(duration: Duration) -> String {
+    format!("{}ms", duration.as_millis())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::PathBuf;
+
+    fn arguments(version: &str, settings: &HelmSpec) -> String {
+        let files = [
+            ValuesFile::Local {
+                path: PathBuf::from("base.yaml"),
+                digest: String::new(),
+            },
+            ValuesFile::Remote("secrets://prod.yaml".into()),
+        ];
+        let request = Request {
+            release: "orders",
+            namespace: "shop",
+            chart: Path::new("charts/orders"),
+            files: &files,
+            overrides: Path::new("o.json"),
+            settings,
+        };
+        let upgrade = UpgradeRequest {
+            context: "aks-weu-1",
+            create_namespace: true,
+            labels: &[("helm-fleet/digest", "abc")],
+            description: "helm-fleet run=1 from=0",
+        };
+        let list = upgrade_arguments(&version.parse().unwrap(), &request, &upgrade);
+        list.iter()
+            .map(|argument| argument.to_string_lossy().into_owned())
+            .collect::<Vec<_>>()
+            .join("|")
+    }
+
+    #[test]
+    fn the_overrides_are_the_last_values() {
+        assert_eq!(
+            arguments("v3.21.4", &HelmSpec::default()),
+            "upgrade|--install|orders|charts/orders|--kube-context|aks-weu-1|--namespace|shop|--create-namespace|\
+             --reset-values|--values|base.yaml|--values|secrets://prod.yaml|--values|o.json|--wait|\
+             --timeout|300000ms|--history-max|10|--labels|helm-fleet/digest=abc|\
+             --description|helm-fleet run=1 from=0"
+        );
+    }
+
+    #[test]
+    fn helm_4_names_its_way_of_waiting() {
+        assert!(arguments("v4.2.4", &HelmSpec::default()).contains("|--wait=watcher|"));
+        let settings = HelmSpec {
+            wait: false,
+            ..HelmSpec::default()
+        };
+        assert!(!arguments("v4.2.4", &settings).contains("--wait"));
+    }
+
+    #[test]
+    fn policy_and_further_arguments_are_passed() {
+        let settings = HelmSpec {
+            values_policy: ValuesPolicy::ResetThenReuse,
+            args: vec!["--skip-crds".into()],
+            ..HelmSpec::default()
+        };
+        let text = arguments("v3.18.0", &settings);
+        assert!(
+            text.contains("|--reset-then-reuse-values|") && text.ends_with("|--skip-crds"),
+            "{text}"
+        );
+    }
+}

@@ -1,0 +1,174 @@
+//! The plan of a run, for people and as a document.
+
+use crate::event::{Action, RunPlan, StagePlan, TargetPlan};
+use crate::preflight::{Subject, Target};
+use crate::report::API_VERSION;
+use crate::reporter::lines::count;
+use aks_shared::ExitStatus;
+use kubectl_wi_setup::Plan;
+use serde::Serialize;
+use std::fmt::Write;
+
+/// The `FleetPlan` document.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FleetPlan<'a> {
+    api_version: &'static str,
+    kind: &'static str,
+    exit_code: u8,
+    exit_name: &'static str,
+    #[serde(flatten)]
+    plan: &'a RunPlan,
+    identity_plans: Vec<IdentityPlan<'a>>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct IdentityPlan<'a> {
+    cluster: &'a str,
+    identity: &'a str,
+    plan: &'a Plan,
+}
+
+impl<'a> FleetPlan<'a> {
+    /// The document of a plan that was shown and not carried out.
+    pub fn new(plan: &'a RunPlan, targets: &'a [Target], status: ExitStatus) -> Self {
+        let identity_plans = targets.iter().flat_map(|target| {
+            target.identities.iter().map(|identity| IdentityPlan {
+                cluster: &target.spec.name,
+                identity: &identity.name,
+                plan: &identity.plan,
+            })
+        });
+        Self {
+            api_version: API_VERSION,
+            kind: "FleetPlan",
+            exit_code: status.code(),
+            exit_name: status.name(),
+            plan,
+            identity_plans: identity_plans.collect(),
+        }
+    }
+}
+
+/// Stages and targets of a run as planned.
+pub fn stages_and_targets(subject: &Subject, targets: &[Target]) -> (Vec<StagePlan>, Vec<TargetPlan>) {
+    let name = |index: &usize| subject.clusters[*index].name.clone();
+    let stages = subject.stages.iter().map(|stage| StagePlan {
+        name: stage.name.clone(),
+        max_concurrency: stage.max_concurrency,
+        max_failures: stage.max_failures,
+        targets: stage.targets.iter().map(name).collect(),
+    });
+    let planned = targets.iter().enumerate().map(|(index, target)| {
+        let stage = subject.stages.iter().find(|stage| stage.targets.contains(&index));
+        let changes = target
+            .identities
+            .iter()
+            .filter(|identity| !identity.plan.is_empty())
+            .flat_map(|identity| {
+                identity
+                    .plan
+                    .lines()
+                    .into_iter()
+                    // What is in order already is no news here.
+                    .filter(|line| !line.starts_with("= "))
+                    .map(|line| format!("identity {}: {line}", identity.name))
+            });
+        TargetPlan {
+            cluster: target.spec.name.clone(),
+            context: target.spec.context.clone(),
+            stage: stage.map(|stage| stage.name.clone()).unwrap_or_default(),
+            uid: target.uid.clone(),
+            revision: target.record.as_ref().map(|record| record.revision),
+            action: target.action,
+            reason: target.reason.clone(),
+            identity_changes: changes.collect(),
+        }
+    });
+    (stages.collect(), planned.collect())
+}
+
+/// Whether there is nothing to do on any target.
+pub fn is_empty(plan: &RunPlan) -> bool {
+    plan.targets
+        .iter()
+        .all(|target| target.action == Action::Nothing && target.identity_changes.is_empty())
+}
+
+/// The plan for people.
+pub fn render(plan: &RunPlan) -> String {
+    let mut text = String::new();
+    write(plan, &mut text).unwrap_or_default();
+    text
+}
+
+fn write(plan: &RunPlan, text: &mut String) -> std::fmt::Result {
+    let chart = &plan.chart;
+    writeln!(
+        text,
+        "release {}/{}, chart {} {} (digest {})",
+        plan.namespace,
+        plan.release,
+        chart.name,
+        chart.version,
+        chart.digest.get(..12).unwrap_or(&chart.digest)
+    )?;
+    for stage in &plan.stages {
+        writeln!(
+            text,
+            "stage {}: {}, {} at once, {} allowed",
+            stage.name,
+            count(stage.targets.len(), "cluster"),
+            stage.max_concurrency,
+            count(stage.max_failures, "failure")
+        )?;
+        for target in plan.targets.iter().filter(|target| target.stage == stage.name) {
+            let sign = if target.action == Action::Nothing {
+                " "
+            } else {
+                "~"
+            };
+            let action = match (target.action, target.revision) {
+                (Action::Install, _) => "install".to_owned(),
+                (Action::Upgrade, Some(revision)) => format!("upgrade revision {revision}"),
+                (Action::Upgrade, None) => "upgrade".to_owned(),
+                (Action::RepairIdentity, _) => "repair the identity".to_owned(),
+                (Action::Nothing, _) => "nothing to do".to_owned(),
+            };
+            writeln!(
+                text,
+                "  {sign} {} ({}): {action}: {}",
+                target.cluster, target.context, target.reason
+            )?;
+            for change in &target.identity_changes {
+                writeln!(text, "      {change}")?;
+            }
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::EventKind;
+    use crate::report::sample;
+
+    #[test]
+    fn a_plan_lists_stages_targets_and_reasons() {
+        let EventKind::RunStarted(plan) = sample::events().swap_remove(0).kind else {
+            panic!("not a plan")
+        };
+        assert_eq!(
+            render(&plan),
+            "release shop/orders, chart orders 0.1.0 (digest dddddddddddd)\n\
+             stage canary: 1 cluster, 1 at once, 0 failures allowed\n  \
+             ~ weu-1 (aks-weu-1): upgrade revision 3: the chart differs\n\
+             stage prod: 2 clusters, 1 at once, 0 failures allowed\n  \
+             ~ neu-1 (aks-neu-1): upgrade revision 3: the chart differs\n  \
+             ~ neu-2 (aks-neu-2): upgrade revision 3: the chart differs\n"
+        );
+        assert!(!is_empty(&plan));
+    }
+}

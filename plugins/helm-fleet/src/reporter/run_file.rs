@@ -1,0 +1,78 @@
+//! The run file: every event but progress, one JSON document per line. What a target is about to do is on disk
+//! before it is done.
+
+use crate::event::{Event, EventKind};
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+/// A run file that is written to.
+#[derive(Debug)]
+pub struct RunFile {
+    file: File,
+    path: PathBuf,
+}
+
+impl RunFile {
+    /// Creates `DIRECTORY/RUN.ndjson`, readable by its owner alone.
+    pub fn create(directory: &Path, run: &str) -> io::Result<Self> {
+        std::fs::create_dir_all(directory)?;
+        let path = directory.join(format!("{run}.ndjson"));
+        let mut options = OpenOptions::new();
+        options.create_new(true).append(true);
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::OpenOptionsExt;
+            options.mode(0o600);
+        }
+        Ok(Self {
+            file: options.open(&path)?,
+            path,
+        })
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Appends an event; the ones that announce a change are on disk when this returns.
+    pub fn on_event(&mut self, event: &Event) -> io::Result<()> {
+        let mut line = serde_json::to_vec(event)?;
+        line.push(b'\n');
+        self.file.write_all(&line)?;
+        match event.kind {
+            EventKind::RunStarted(_) | EventKind::TargetStarted { .. } | EventKind::RunFinished { .. } => {
+                self.file.sync_data()
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::sample;
+
+    #[test]
+    fn a_run_file_is_one_document_per_line_and_never_overwritten() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut file = RunFile::create(directory.path(), "r").unwrap();
+        for event in sample::events() {
+            file.on_event(&event).unwrap();
+        }
+        let text = std::fs::read_to_string(file.path()).unwrap();
+        let lines: Vec<serde_json::Value> = text
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect();
+        assert_eq!(lines.len(), sample::events().len());
+        assert_eq!(
+            (lines[0]["seq"].as_u64(), lines[0]["type"].as_str()),
+            (Some(1), Some("run-started"))
+        );
+        assert_eq!(lines[4]["revisionBefore"], 3);
+        assert!(RunFile::create(directory.path(), "r").is_err());
+    }
+}

@@ -1,0 +1,244 @@
+//! The values of one target: the user's files, untouched, and our overrides, rendered and merged last.
+
+use crate::digest::Hasher;
+use crate::fleet::{ClusterSpec, Fleet, ValuesSpec};
+use aks_shared::template::{self, TemplateError};
+use serde_json::{Map, Value, json};
+use std::path::{Path, PathBuf};
+
+/// What `helm upgrade` is given as values, and the digest of all that decides what it stores.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Values {
+    /// The user's files, in order.
+    pub files: Vec<ValuesFile>,
+    /// Our overrides.
+    pub overrides: Value,
+}
+
+/// One `-f` of Helm.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ValuesFile {
+    /// A file on this machine, with the digest of its content.
+    Local {
+        /// Where it is.
+        path: PathBuf,
+        /// Digest of its content.
+        digest: String,
+    },
+    /// An address that Helm reads itself: its content is not known here.
+    Remote(String),
+}
+
+/// The values of a target cannot be made.
+#[derive(Debug, thiserror::Error)]
+pub enum ValuesError {
+    /// A template fails.
+    #[error("{key}")]
+    Template {
+        /// The key of the fleet file.
+        key: String,
+        /// Why.
+        source: TemplateError,
+    },
+    /// A file cannot be read.
+    #[error("cannot read values file {}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+}
+
+impl Values {
+    /// Renders the values of a cluster; `identities` is what templates know as `identities`.
+    pub fn of(
+        fleet: &Fleet,
+        base: &Path,
+        cluster: &ClusterSpec,
+        identities: &Value,
+    ) -> Result<Self, ValuesError> {
+        let variables = variables(fleet, cluster, identities);
+        let mut files = Vec::new();
+        for (key, list) in [("values", &fleet.values), ("clusters[].values", &cluster.values)] {
+            for spec in list {
+                files.extend(values_file(key, spec, base, &variables)?);
+            }
+        }
+        let overrides = render_tree("overrides", &Value::Object(fleet.overrides.clone()), &variables)?;
+        Ok(Self { files, overrides })
+    }
+
+    /// Digest of the values alone: equal for clusters that one rendering can stand for.
+    pub fn digest(&self) -> String {
+        self.add_to(Hasher::new("values")).hex()
+    }
+
+    /// Adds files and overrides to a digest.
+    pub fn add_to(&self, hasher: Hasher) -> Hasher {
+        let hasher = self.files.iter().fold(hasher, |hasher, file| match file {
+            ValuesFile::Local { digest, .. } => hasher.bytes("file", digest.as_bytes()),
+            ValuesFile::Remote(address) => hasher.bytes("remote", address.as_bytes()),
+        });
+        hasher.json("overrides", &self.overrides)
+    }
+
+    /// Whether all content is known here, so that equal digests mean equal values.
+    pub fn are_comparable(&self) -> bool {
+        self.files
+            .iter()
+            .all(|file| matches!(file, ValuesFile::Local { .. }))
+    }
+}
+
+/// What templates of the fleet file may name.
+fn variables(fleet: &Fleet, cluster: &ClusterSpec, identities: &Value) -> Value {
+    json!({
+        "cluster": {"name": cluster.name, "context": cluster.context, "labels": cluster.labels},
+        "release": {"name": fleet.release.name, "namespace": fleet.release.namespace},
+        "identities": identities,
+    })
+}
+
+fn values_file(
+    key: &str,
+    spec: &ValuesSpec,
+    base: &Path,
+    variables: &Value,
+) -> Result<Option<ValuesFile>, ValuesError> {
+    let name = render(key, &spec.file, variables)?;
+    if name.contains("://") {
+        return Ok(Some(ValuesFile::Remote(name)));
+    }
+    let path = base.join(name);
+    match std::fs::read(&path) {
+        Ok(content) => {
+            let digest = Hasher::new("file").bytes("content", &content).hex();
+            Ok(Some(ValuesFile::Local { path, digest }))
+        }
+        Err(error) if spec.optional && error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(ValuesError::Read { path, source }),
+    }
+}
+
+/// Renders the texts of a tree; keys and other scalars stay as they are, and what is rendered stays a text.
+fn render_tree(key: &str, tree: &Value, variables: &Value) -> Result<Value, ValuesError> {
+    Ok(match tree {
+        Value::String(text) => Value::String(render(key, text, variables)?),
+        Value::Array(items) => Value::Array(
+            items
+                .iter()
+                .enumerate()
+                .map(|(index, item)| render_tree(&format!("{key}[{index}]"), item, variables))
+                .collect::<Result<_, _>>()?,
+        ),
+        Value::Object(members) => Value::Object(
+            members
+                .iter()
+                .map(|(name, member)| {
+                    Ok((
+                        name.clone(),
+                        render_tree(&format!("{key}.{name}"), member, variables)?,
+                    ))
+                })
+                .collect::<Result<Map<_, _>, ValuesError>>()?,
+        ),
+        scalar => scalar.clone(),
+    })
+}
+
+fn render(key: &str, text: &str, variables: &Value) -> Result<String, ValuesError> {
+    if !template::is_template(text) {
+        return Ok(text.to_owned());
+    }
+    template::render(text, variables).map_err(|source| ValuesError::Template {
+        key: key.to_owned(),
+        source,
+    })
+}
+
+/// Whether every member of `part` is in `whole` with the same value, as far as Helm stores it: a member that is
+/// null deletes and is not stored.
+pub fn is_part_of(part: &Value, whole: &Value) -> bool {
+    match (part, whole) {
+        (Value::Object(part), Value::Object(whole)) => {
+            part.iter().all(|(name, member)| match whole.get(name) {
+                Some(stored) => is_part_of(member, stored),
+                None => member.is_null(),
+            })
+        }
+        // Helm keeps numbers as Go floats: 1 and 1.0 are the same to it.
+        (Value::Number(one), Value::Number(two)) => one.as_f64() == two.as_f64(),
+        (one, two) => one == two,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fleet(overrides: &Value, values: &str) -> Fleet {
+        let text = format!(
+            r#"{{"apiVersion": "helmfleet/v1alpha1", "kind": "Fleet", "release": {{"name": "orders", "namespace": "shop"}},
+                "chart": {{"ref": "x"}}, "values": {values}, "overrides": {overrides}}}"#
+        );
+        serde_json::from_str(&text).unwrap()
+    }
+
+    fn cluster() -> ClusterSpec {
+        serde_json::from_value(json!({"name": "weu-1", "context": "aks-weu-1", "labels": {"env": "prod"}}))
+            .unwrap()
+    }
+
+    #[test]
+    fn texts_are_rendered_and_other_scalars_stay() {
+        let overrides = json!({"id": "{{ identities.orders.clientId }}", "n": 1, "list": ["{{ cluster.labels.env }}", true],
+            "vault": "{{ identities.orders.vaults['kv-central'].name }}"});
+        let identities =
+            json!({"orders": {"clientId": "123", "vaults": {"kv-central": {"name": "kv-central"}}}});
+        let values = Values::of(&fleet(&overrides, "[]"), Path::new("."), &cluster(), &identities).unwrap();
+        assert_eq!(
+            values.overrides,
+            json!({"id": "123", "n": 1, "list": ["prod", true], "vault": "kv-central"})
+        );
+    }
+
+    #[test]
+    fn an_unknown_variable_names_its_key() {
+        let overrides = json!({"a": {"b": ["{{ cluster.nam }}"]}});
+        let error = Values::of(&fleet(&overrides, "[]"), Path::new("."), &cluster(), &json!({})).unwrap_err();
+        assert_eq!(error.to_string(), "overrides.a.b[0]");
+    }
+
+    #[test]
+    fn optional_files_may_be_absent_and_contents_decide_the_digest() {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::write(directory.path().join("prod.yaml"), "a: 1").unwrap();
+        let list = r#"["{{ cluster.labels.env }}.yaml", {"file": "absent.yaml", "optional": true}]"#;
+        let of = || Values::of(&fleet(&json!({}), list), directory.path(), &cluster(), &json!({})).unwrap();
+        let first = of();
+        assert_eq!(first.files.len(), 1);
+        assert!(first.are_comparable());
+        std::fs::write(directory.path().join("prod.yaml"), "a: 2").unwrap();
+        assert_ne!(of().digest(), first.digest());
+        let required = fleet(&json!({}), r#"["absent.yaml"]"#);
+        let error = Values::of(&required, directory.path(), &cluster(), &json!({})).unwrap_err();
+        assert!(matches!(error, ValuesError::Read { .. }));
+    }
+
+    #[test]
+    fn addresses_are_left_to_helm() {
+        let list = r#"["secrets://prod.yaml"]"#;
+        let values = Values::of(&fleet(&json!({}), list), Path::new("."), &cluster(), &json!({})).unwrap();
+        assert_eq!(values.files, [ValuesFile::Remote("secrets://prod.yaml".into())]);
+        assert!(!values.are_comparable());
+    }
+
+    #[test]
+    fn parts_are_found_in_what_is_stored() {
+        let stored = json!({"a": {"b": 1.0, "c": "x"}, "d": [1]});
+        assert!(is_part_of(&json!({"a": {"b": 1}, "e": null}), &stored));
+        assert!(!is_part_of(&json!({"a": {"b": "1"}}), &stored));
+        assert!(!is_part_of(&json!({"d": [1, 2]}), &stored));
+    }
+}
