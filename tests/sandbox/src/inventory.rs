@@ -4,8 +4,13 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-/// Everything that is there now, each in words.
-pub fn take() -> BTreeSet<String> {
+use crate::state::StateDir;
+
+/// Everything that is there now, each in words, but for what belongs to the sandboxes `others`.
+pub fn take(others: &[StateDir]) -> BTreeSet<String> {
+    // A fingerprint stands in the names of a sandbox's links and control groups.
+    let prints: Vec<String> = others.iter().map(StateDir::fingerprint).collect();
+    let is_others = |text: &str| prints.iter().any(|print| text.contains(print));
     let mut found = BTreeSet::new();
     found.extend(names("/sys/class/net").map(|name| format!("link {name}")));
     found.extend(names("/run/netns").map(|name| format!("network namespace {name}")));
@@ -19,6 +24,9 @@ pub fn take() -> BTreeSet<String> {
     control_groups(Path::new("/sys/fs/cgroup"), 2, &mut found);
     for process in names("/proc").filter(|name| name.bytes().all(|byte| byte.is_ascii_digit())) {
         let folder = Path::new("/proc").join(&process);
+        if is_others(&fs::read_to_string(folder.join("cgroup")).unwrap_or_default()) {
+            continue;
+        }
         for kind in ["net", "pid"] {
             // A process that ends meanwhile has nothing to show.
             if let Ok(namespace) = fs::read_link(folder.join("ns").join(kind)) {
@@ -32,6 +40,7 @@ pub fn take() -> BTreeSet<String> {
             found.insert(format!("process {process}: {}", arguments.trim()));
         }
     }
+    found.retain(|item| !is_others(item));
     found
 }
 
@@ -54,7 +63,7 @@ fn names(folder: &str) -> impl Iterator<Item = String> {
 mod tests {
     #[test]
     fn this_machine_has_links_mounts_and_namespaces() {
-        let found = super::take();
+        let found = super::take(&[]);
         for kind in ["link lo", "mount /", "namespace net:", "namespace pid:"] {
             assert!(found.iter().any(|item| item.starts_with(kind)), "{kind}");
         }

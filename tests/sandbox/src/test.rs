@@ -12,12 +12,14 @@ use crate::inventory;
 use crate::output::{self, talk};
 use crate::programs::{self, ProgramsError};
 use crate::spec::{Kind, Spec};
-use crate::state::{StateDir, StateError};
+use crate::state::{self, StateDir, StateError};
 use crate::tools::{self, Tool, Toolbox, ToolsError};
 use crate::up::{self, UpError, Wanted};
 
 /// The sandbox of the tests, beside the user's own.
 const SANDBOX: &str = "test";
+/// What the names of sandboxes begin with that the tests bring up themselves.
+const TESTS_PREFIX: &str = "e2e-";
 /// The test runner, pinned: its summary is what the run ends with.
 const NEXTEST: &str = "0.9.151";
 /// The demo's application is tested by its own language's means.
@@ -85,7 +87,7 @@ fn run_all() -> Result<(), TestError> {
     // Whatever a crashed run has left must not make this one look guilty.
     let state = StateDir::new(SANDBOX)?;
     remove(&state)?;
-    let before = inventory::take();
+    let before = inventory::take(&others()?);
     timed("formatting", || step(cargo(&["fmt", "--all", "--check"])))?;
     timed("lints", || {
         step(cargo(&[
@@ -130,12 +132,21 @@ fn run_all() -> Result<(), TestError> {
     }
     remove(&state)?;
     passed?;
-    let left: Vec<String> = inventory::take().difference(&before).cloned().collect();
+    let left: Vec<String> = inventory::take(&others()?).difference(&before).cloned().collect();
     if left.is_empty() {
         Ok(())
     } else {
         Err(TestError::Left(left))
     }
+}
+
+/// The user's own sandboxes: they may come and go while the tests run.
+fn others() -> Result<Vec<StateDir>, TestError> {
+    let ours = |state: &StateDir| state.name() == SANDBOX || state.name().starts_with(TESTS_PREFIX);
+    Ok(state::all()?
+        .into_iter()
+        .filter(|state| state.is_alive() && !ours(state))
+        .collect())
 }
 
 fn remove(state: &StateDir) -> Result<(), TestError> {
@@ -149,7 +160,14 @@ fn tests(nextest: &Path, state: &StateDir, spec: &Spec) -> Result<(), TestError>
     toolbox.ensure(&[Tool::Krew], &mut talk)?;
     let mut command = Command::new(nextest);
     command
-        .args(["nextest", "run", "--workspace", "--all-features"])
+        .args([
+            "nextest",
+            "run",
+            "--workspace",
+            "--all-features",
+            "--run-ignored",
+            "all",
+        ])
         .current_dir(programs::workspace())
         .envs(environment::variables(state, spec, Helm::Three))
         .env("AKS_SANDBOX_KREW", toolbox.path(Tool::Krew));
