@@ -16,7 +16,7 @@ use crate::spec::{Kind, Spec};
 use crate::state::{self, StateDir};
 use crate::up::{self, Wanted};
 
-/// The demo's folder: `work` is what a user would have in git, `report` is what the rollout writes.
+/// The demo's folder: `work` is what a user would have in git, the reports lie beside it.
 pub fn folder() -> PathBuf {
     programs::workspace().join("target/demo")
 }
