@@ -7,57 +7,127 @@ mod shell;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::cleanup;
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::flag;
+
+use crate::cleanup::{self, CleanupError};
 use crate::files;
 use crate::output::{self, talk};
-use crate::programs;
+use crate::programs::{self, ProgramsError};
 use crate::spec::{Kind, Spec};
-use crate::state::{self, StateDir};
-use crate::up::{self, Wanted};
+use crate::state::{self, StateDir, StateError};
+use crate::up::{self, UpError, Wanted};
 
 /// The demo's folder: `work` is what a user would have in git, the reports lie beside it.
 pub fn folder() -> PathBuf {
     programs::workspace().join("target/demo")
 }
 
-/// Runs the demo; `keep` leaves the sandbox up. A failed demo leaves it up too, to be looked at.
-pub fn run(state: &StateDir, keep: bool) -> ExitCode {
-    let wanted = Wanted {
-        kind: Kind::Nodes,
-        clusters: 3,
-    };
-    if let Err(error) = programs::plugins(&mut output::talk) {
-        output::failure(&error, error.hint().as_deref());
-        return ExitCode::FAILURE;
-    }
-    let spec = match up::up(state, wanted, &mut output::talk) {
-        Ok(spec) => spec,
-        Err(error) => {
-            output::failure(&error, error.hint().as_deref());
-            return ExitCode::FAILURE;
+/// The exit code of a demo that was interrupted.
+const INTERRUPTED: u8 = 130;
+
+/// Why there is no demo to see.
+#[derive(Debug, thiserror::Error)]
+enum DemoError {
+    /// The signals cannot be caught.
+    #[error("cannot watch for Ctrl-C")]
+    Signals(#[from] std::io::Error),
+    /// The plugins.
+    #[error(transparent)]
+    Programs(#[from] ProgramsError),
+    /// The sandbox.
+    #[error(transparent)]
+    Up(#[from] UpError),
+    /// Its state folder.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// Its removal.
+    #[error(transparent)]
+    Cleanup(#[from] CleanupError),
+    /// A step.
+    #[error(transparent)]
+    Job(#[from] job::JobError),
+}
+
+impl DemoError {
+    fn hint(&self, spec: Option<&Spec>) -> Option<String> {
+        match self {
+            Self::Programs(error) => error.hint(),
+            Self::Up(error) => error.hint(),
+            Self::Job(_) => spec.map(|spec| format!("the sandbox is still up; {}", farewell(spec))),
+            _ => None,
         }
-    };
-    if let Err(error) = job::run(state, &spec) {
-        let hint = format!("the sandbox is still up; {}", farewell(&spec));
-        output::failure(&error, Some(&hint));
-        return ExitCode::FAILURE;
     }
-    if keep {
-        talk(&format!("\nEverything stays up. {}", farewell(&spec)));
-        return ExitCode::SUCCESS;
+}
+
+/// Runs the demo from nothing; `keep` leaves the sandbox up. One that failed is left up too, to be looked at.
+pub fn run(state: &StateDir, keep: bool) -> ExitCode {
+    let mut spec = None;
+    let interrupted = Arc::new(AtomicBool::new(false));
+    let result = watch(&interrupted)
+        .map_err(DemoError::from)
+        .and_then(|()| steps(state, &mut spec));
+    if interrupted.load(Ordering::SeqCst) {
+        talk("interrupted; taking the sandbox away");
+        return remove(state).map_or_else(|error| failed(&error, None), |()| ExitCode::from(INTERRUPTED));
     }
-    let removed = state.lock().map_err(|error| error.to_string());
-    match removed.and_then(|_lock| cleanup::remove(state).map_err(|error| error.to_string())) {
-        Ok(()) => {
-            talk(&format!("sandbox `{}` is gone", spec.name));
+    match (result, spec) {
+        (Err(error), spec) => failed(&error, spec.as_ref()),
+        (Ok(()), Some(spec)) if keep => {
+            talk(&format!("\nEverything stays up; {}", farewell(&spec)));
             ExitCode::SUCCESS
         }
-        Err(error) => {
-            talk(&format!("error: the sandbox could not be removed: {error}"));
-            ExitCode::FAILURE
-        }
+        (Ok(()), _) => match remove(state) {
+            Ok(()) => {
+                talk(&format!("sandbox `{}` is gone", state.name()));
+                ExitCode::SUCCESS
+            }
+            Err(error) => failed(&error, None),
+        },
     }
+}
+
+fn steps(state: &StateDir, spec: &mut Option<Spec>) -> Result<(), DemoError> {
+    programs::plugins(&mut output::talk)?;
+    if !cleanup::traces(state).is_empty() {
+        talk(&format!(
+            "taking the earlier sandbox `{}` away: the demo starts from nothing",
+            state.name()
+        ));
+        remove(state)?;
+    }
+    let up = up::up(
+        state,
+        Wanted {
+            kind: Kind::Nodes,
+            clusters: 3,
+        },
+        &mut output::talk,
+    )?;
+    Ok(job::run(state, spec.insert(up))?)
+}
+
+fn remove(state: &StateDir) -> Result<(), DemoError> {
+    let _lock = state.lock()?;
+    Ok(cleanup::remove(state)?)
+}
+
+/// From now on the first Ctrl-C only raises the flag: the running command gets it too, ends in its own way, and what
+/// is up is taken away. The second one ends the demo at once.
+fn watch(interrupted: &Arc<AtomicBool>) -> std::io::Result<()> {
+    for signal in [SIGINT, SIGTERM] {
+        flag::register_conditional_shutdown(signal, INTERRUPTED.into(), Arc::clone(interrupted))?;
+        flag::register(signal, Arc::clone(interrupted))?;
+    }
+    Ok(())
+}
+
+fn failed(error: &DemoError, spec: Option<&Spec>) -> ExitCode {
+    output::failure(error, error.hint(spec).as_deref());
+    ExitCode::FAILURE
 }
 
 /// How to look around in a sandbox that is up.

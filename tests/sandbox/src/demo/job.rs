@@ -18,7 +18,7 @@ use crate::state::StateDir;
 
 /// Why the demo is no success.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum DemoError {
+pub(super) enum JobError {
     /// A command ended otherwise than it should.
     #[error(transparent)]
     Shell(#[from] ShellError),
@@ -44,7 +44,7 @@ const SECRET: &str = "kv-central/db-password";
 const IDENTITY_API: &str = "2024-11-30";
 
 /// Runs all steps on a sandbox that is up.
-pub(super) fn run(state: &StateDir, spec: &Spec) -> Result<(), DemoError> {
+pub(super) fn run(state: &StateDir, spec: &Spec) -> Result<(), JobError> {
     let started = Instant::now();
     let folder = folder();
     lay_out(state, &folder)?;
@@ -103,14 +103,14 @@ fn heading(text: &str) {
     talk(&format!("\n== {text}"));
 }
 
-fn unexpected(what: impl Into<String>, why: impl Into<String>) -> DemoError {
-    DemoError::Unexpected {
+fn unexpected(what: impl Into<String>, why: impl Into<String>) -> JobError {
+    JobError::Unexpected {
         what: what.into(),
         why: why.into(),
     }
 }
 
-fn must_say(what: &str, said: &str, texts: &[&str]) -> Result<(), DemoError> {
+fn must_say(what: &str, said: &str, texts: &[&str]) -> Result<(), JobError> {
     match texts.iter().find(|text| !said.contains(**text)) {
         None => Ok(()),
         Some(text) => Err(unexpected(what, format!("it does not say `{text}`"))),
@@ -119,7 +119,7 @@ fn must_say(what: &str, said: &str, texts: &[&str]) -> Result<(), DemoError> {
 
 /// Copies the chart and the fleet file to a folder of the demo's own, and adds what is particular to this sandbox:
 /// the authority that the application must believe.
-fn lay_out(state: &StateDir, folder: &Path) -> Result<(), DemoError> {
+fn lay_out(state: &StateDir, folder: &Path) -> Result<(), JobError> {
     files::remove_folder(folder)?;
     files::copy_folder(
         &programs::workspace().join("tests/sandbox/demo"),
@@ -134,7 +134,7 @@ fn lay_out(state: &StateDir, folder: &Path) -> Result<(), DemoError> {
 }
 
 /// Reads the report and checks that every cluster is a target of its own, in order and proven.
-fn read_report(path: &Path, spec: &Spec) -> Result<Value, DemoError> {
+fn read_report(path: &Path, spec: &Spec) -> Result<Value, JobError> {
     let name = files::shown(path);
     let report: Value = files::read_json(path)?;
     let targets = report["targets"].as_array().cloned().unwrap_or_default();
@@ -172,7 +172,7 @@ fn read_report(path: &Path, spec: &Spec) -> Result<Value, DemoError> {
 }
 
 /// Every target of a first run was verified from a pod: the exchange, and the secret.
-fn must_be_proven(report: &Value) -> Result<(), DemoError> {
+fn must_be_proven(report: &Value) -> Result<(), JobError> {
     for target in report["targets"].as_array().into_iter().flatten() {
         let codes: Vec<&str> = target["findings"]
             .as_array()
@@ -201,7 +201,7 @@ fn revisions(report: &Value) -> Vec<(Value, Value)> {
 }
 
 /// Points the federated credential of one cluster's identity to another subject, as a hand in the portal would.
-fn break_subject(operator: &Operator, report: &Value, context: &str, subject: &str) -> Result<(), DemoError> {
+fn break_subject(operator: &Operator, report: &Value, context: &str, subject: &str) -> Result<(), JobError> {
     let targets = report["targets"].as_array().cloned().unwrap_or_default();
     let target = targets
         .iter()
