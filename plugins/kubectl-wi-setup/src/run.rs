@@ -5,7 +5,7 @@ mod tell;
 pub(crate) use tell::Told;
 
 use crate::args::{SetupArgs, WaitFor};
-use crate::plan::Plan;
+use crate::plan::{Change, Plan};
 use crate::{ExchangeWait, Outcome, SetupError, Workload, apply, observe, plan, render, wait};
 use aks_shared::azure::Azure;
 use aks_shared::cluster::{Cluster, Connection};
@@ -42,7 +42,10 @@ pub(crate) async fn run(args: SetupArgs, session: &Session) -> Result<ExitStatus
         let workload = args.workload.workload(namespace.unwrap_or("default"))?;
         work.push((context, workload));
     }
-    let azure = Azure::connect(&args.azure, &session.env).await?;
+    let azure = tokio::select! {
+        azure = Azure::connect(&args.azure, &session.env) => azure?,
+        () = session.interrupt.cancelled() => return Err(interrupted(session)),
+    };
     session.ui.status(&format!("signed in as {}", azure.principal));
     let timeout = args.kube.request_timeout;
     let connection = Connection {
@@ -200,7 +203,7 @@ async fn carry_out(azure: &Azure, one: &Planned, args: &SetupArgs, session: &Ses
         }
     };
     let timeout = args.waiting.timeout;
-    let waited = match args.waiting.wait {
+    let waited = match provable(&one.plan, args.waiting.wait) {
         WaitFor::None => Ok(None),
         WaitFor::Exchange => {
             wait::wait_for_exchange(azure, &one.cluster, &outcome, timeout, &session.interrupt, &say)
@@ -235,6 +238,16 @@ async fn carry_out(azure: &Azure, one: &Planned, args: &SetupArgs, session: &Ses
         }
     }
     carried
+}
+
+/// What can be waited for: what others are to do (`--only`, `--skip`) may come any day.
+pub(crate) fn provable(plan: &Plan, wanted: WaitFor) -> WaitFor {
+    let is_left = |change: &Change<_>| matches!(change, Change::Left { .. });
+    match wanted {
+        _ if matches!(plan.federated_credential, Change::Left { .. }) => WaitFor::None,
+        WaitFor::Access if plan.grants.iter().any(is_left) => WaitFor::Exchange,
+        wanted => wanted,
+    }
 }
 
 fn interrupted(session: &Session) -> Failure {

@@ -106,6 +106,7 @@ pub async fn wait_for_access(
         return Ok(exchanged);
     }
     let mut said = String::new();
+    let mut token = None;
     for wanted in &outcome.secrets {
         let name = format!("{}/{}", wanted.vault, wanted.name);
         let failed = |last: String| SetupError::Access {
@@ -120,24 +121,27 @@ pub async fn wait_for_access(
             return Err(failed("its vault has no usable address".to_owned()));
         };
         loop {
-            let token = match try_exchange(azure, cluster, outcome).await {
-                Ok(Some(token)) => token,
-                Ok(None) => return Ok(ExchangeWait::DeferredUntilChart),
-                Err(Tried::Cluster(error)) => return Err(error.into()),
-                Err(Tried::Exchange(error)) => return Err(failed(error.to_string())),
+            // One access token serves all tries: the vault looks the role up at every request.
+            if token.is_none() {
+                token = match try_exchange(azure, cluster, outcome).await {
+                    Ok(Some(token)) => Some(token),
+                    Ok(None) => return Ok(ExchangeWait::DeferredUntilChart),
+                    Err(Tried::Cluster(error)) => return Err(error.into()),
+                    Err(Tried::Exchange(error)) if may_pass(&error) => None,
+                    Err(Tried::Exchange(error)) => return Err(failed(error.to_string())),
+                };
+            }
+            let (last, may_pass) = match &token {
+                None => ("the exchange is refused now and then".to_owned(), true),
+                Some(token) => match secret::read(&azure.http, &uri, &wanted.name, token).await {
+                    SecretOutcome::Read => break,
+                    refused => (describe(&refused), refused.may_pass()),
+                },
             };
-            let read = secret::read(&azure.http, &uri, &wanted.name, &token).await;
-            if read == SecretOutcome::Read {
-                break;
+            if !may_pass || Instant::now() + PAUSE > deadline {
+                return Err(failed(last));
             }
-            if !read.may_pass() || Instant::now() + PAUSE > deadline {
-                return Err(failed(describe(&read)));
-            }
-            say_once(
-                say,
-                &mut said,
-                format!("waiting for secret {name}: {}", describe(&read)),
-            );
+            say_once(say, &mut said, format!("waiting for secret {name}: {last}"));
             pause(interrupt).await?;
         }
     }

@@ -25,6 +25,7 @@ use super::credential::Tokens;
 use backon::Retryable;
 use pace::Pace;
 use reqwest::header;
+use serde::Deserialize;
 use serde_json::Value;
 use std::sync::Arc;
 use url::Url;
@@ -48,6 +49,14 @@ impl std::fmt::Debug for Arm {
             .field("base", &self.0.base.as_str())
             .finish_non_exhaustive()
     }
+}
+
+/// One page of a list.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Page {
+    value: Vec<Value>,
+    next_link: Option<String>,
 }
 
 impl Arm {
@@ -87,17 +96,11 @@ impl Arm {
         let mut items = Vec::new();
         let mut next = Some(request);
         while let Some(request) = next.take() {
-            let mut page = self.send(&request).await?;
-            if let Some(Value::Array(values)) = page.body.get_mut("value").map(Value::take) {
-                items.extend(values);
-            }
-            if let Some(link) = page
-                .body
-                .get("nextLink")
-                .and_then(Value::as_str)
-                .filter(|link| !link.is_empty())
-            {
-                next = Some(request.next_page(link, &self.0.base)?);
+            // A proxy's page or a cut body must not pass for an empty list.
+            let page: Page = self.send(&request).await?.parse("list")?;
+            items.extend(page.value);
+            if let Some(link) = page.next_link.filter(|link| !link.is_empty()) {
+                next = Some(request.next_page(&link, &self.0.base)?);
             }
         }
         Ok(items)

@@ -192,9 +192,11 @@ fn credential(
             if which::which("az").is_err() {
                 return Err("`az` is not on the PATH".to_owned());
             }
+            // `az account get-access-token` takes a tenant or a subscription, not both.
+            let tenant = tenant().ok();
             let options = AzureCliCredentialOptions {
-                tenant_id: args.tenant.clone(),
-                subscription: args.subscription.first().cloned(),
+                subscription: args.subscription.first().filter(|_| tenant.is_none()).cloned(),
+                tenant_id: tenant,
                 executor: None,
             };
             let made = AzureCliCredential::new(Some(options));

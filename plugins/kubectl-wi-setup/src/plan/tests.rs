@@ -3,7 +3,9 @@
 mod account;
 
 use super::*;
+use crate::args::WaitFor;
 use crate::observe::{ObservedAccount, ObservedCluster, ObservedVault};
+use crate::run::provable;
 use crate::{AccountOwner, HelmOwner};
 use aks_shared::azure::arm::{FederatedCredential, RoleAssignment, Vault};
 use aks_shared::identity::Subject;
@@ -347,6 +349,29 @@ fn skipped_steps_are_left_and_a_missing_identity_cannot_be() {
     let plan_grants = plan(&grants, &observed);
     assert!(plan_grants.conflicts().is_empty());
     assert_eq!(plan_grants.grants[0].action(), "create");
+}
+
+#[test]
+fn only_what_was_set_up_is_waited_for() {
+    let complete = plan(&workload(), &everything());
+    assert_eq!(provable(&complete, WaitFor::Access), WaitFor::Access);
+    assert_eq!(provable(&complete, WaitFor::None), WaitFor::None);
+    // What others are to set up may come any day.
+    let left = |step: Step, observed: &Observed| {
+        let workload = Workload {
+            skip: BTreeSet::from([step]),
+            ..workload()
+        };
+        provable(&plan(&workload, observed), WaitFor::Access)
+    };
+    let mut observed = everything();
+    observed.secrets[0].grants.clear();
+    assert_eq!(left(Step::Grants, &observed), WaitFor::Exchange);
+    let mut observed = everything();
+    observed.credentials.clear();
+    assert_eq!(left(Step::Federation, &observed), WaitFor::None);
+    // What they have set up already counts.
+    assert_eq!(left(Step::Federation, &everything()), WaitFor::Access);
 }
 
 #[test]

@@ -66,16 +66,18 @@ pub(super) fn outcomes(
 ) -> Result<ExitStatus, Failure> {
     let mut told = Vec::new();
     let mut done = Vec::new();
+    let is_changed = |one: &Carried| match &one.outcome {
+        Some(outcome) => !outcome.changes.is_empty(),
+        None => one.changes != json!([]),
+    };
+    let some_changed = carried.iter().any(is_changed);
     for one in carried {
         let mut content = match &one.outcome {
             Some(outcome) => value(outcome)?,
             None => json!({"changes": one.changes}),
         };
         content["exchange"] = json!(one.waited);
-        let status = one
-            .failure
-            .as_ref()
-            .map_or(ExitStatus::Ok, |failure| failure.status);
+        let status = status_of(one.failure.as_ref().map(|failure| failure.status), some_changed);
         if let Some(outcome) = one.outcome {
             done.push((outcome, one.waited));
         }
@@ -97,6 +99,15 @@ pub(super) fn outcomes(
         .data(&text)
         .map_err(|error| Failure::from_error(ExitStatus::Failed, &error))?;
     finish(session, "WorkloadIdentity", principal, told)
+}
+
+/// A cluster's status within the run: "refused" promises that the run touched nothing.
+fn status_of(failure: Option<ExitStatus>, some_changed: bool) -> ExitStatus {
+    match failure {
+        None => ExitStatus::Ok,
+        Some(ExitStatus::Refused) if some_changed => ExitStatus::Failed,
+        Some(status) => status,
+    }
 }
 
 /// Prints the document and the failures. The only cluster's failure is the command's own.
@@ -133,4 +144,20 @@ fn plan_content(plan: &Plan) -> Result<Value, Failure> {
 
 fn value<T: Serialize>(content: &T) -> Result<Value, Failure> {
     serde_json::to_value(content).map_err(|error| Failure::from_error(ExitStatus::Failed, &error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_called_refused_once_something_was_changed() {
+        assert_eq!(status_of(Some(ExitStatus::Refused), true), ExitStatus::Failed);
+        assert_eq!(status_of(Some(ExitStatus::Refused), false), ExitStatus::Refused);
+        assert_eq!(
+            status_of(Some(ExitStatus::Interrupted), true),
+            ExitStatus::Interrupted
+        );
+        assert_eq!(status_of(None, true), ExitStatus::Ok);
+    }
 }
