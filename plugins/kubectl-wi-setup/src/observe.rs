@@ -61,7 +61,7 @@ pub async fn observe(azure: &Azure, cluster: &Cluster, workload: &Workload) -> R
     let proven = context::prove(cluster, &managed, workload, account.is_some()).await?;
 
     let identity_id = identity_id(cluster, &managed, workload)?;
-    let ((identity, credentials), (vaults, mut secrets), (audience, audience_source)) = futures::try_join!(
+    let ((identity, credentials), (vaults, mut secrets), audience) = futures::try_join!(
         observe_identity(azure, &identity_id),
         vaults::observe(azure, &workload.secrets),
         async {
@@ -74,7 +74,7 @@ pub async fn observe(azure: &Azure, cluster: &Cluster, workload: &Workload) -> R
         vaults::observe_grants(azure, identity, &mut secrets).await?;
     }
     // A webhook that mutates is on, whatever ARM says: it may have been installed by hand.
-    context::check_enabled(&managed, audience_source == AudienceSource::Webhook)?;
+    context::check_enabled(&managed, audience.is_projected)?;
     let tenant_id = identity
         .as_ref()
         .map_or_else(|| azure.principal.tenant.clone(), |found| found.tenant_id.clone());
@@ -86,8 +86,8 @@ pub async fn observe(azure: &Azure, cluster: &Cluster, workload: &Workload) -> R
         credentials,
         vaults,
         secrets,
-        audience,
-        audience_source,
+        audience: audience.audience,
+        audience_source: audience.source,
         namespace_exists,
         account,
     })

@@ -13,6 +13,9 @@ use serde_json::json;
 /// The variable by which the webhook tells a pod where its token is.
 const TOKEN_FILE: &str = "AZURE_FEDERATED_TOKEN_FILE";
 
+/// The name of the dry run's only container.
+const CONTAINER: &str = "dry-run";
+
 /// Where the audience of the federated credential is known from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -25,18 +28,39 @@ pub enum AudienceSource {
     Default,
 }
 
+/// What a dry run told of the webhook.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct ObservedAudience {
+    /// The audience for the workload's tokens.
+    pub(super) audience: Audience,
+    /// Where it is known from.
+    pub(super) source: AudienceSource,
+    /// Whether a webhook gave the labelled pod a token, whatever audience was asked for.
+    pub(super) is_projected: bool,
+}
+
 /// The audience for a workload's tokens. Where a dry run is refused, the documented audience is taken.
 pub(super) async fn observe(
     cluster: &Cluster,
     workload: &Workload,
     namespace_exists: bool,
     account_exists: bool,
-) -> (Audience, AudienceSource) {
+) -> ObservedAudience {
     let projected = projected(cluster, workload, namespace_exists, account_exists).await;
-    match (&workload.audience, projected) {
+    choose(workload.audience.as_ref(), projected)
+}
+
+fn choose(wanted: Option<&Audience>, projected: Option<Audience>) -> ObservedAudience {
+    let is_projected = projected.is_some();
+    let (audience, source) = match (wanted, projected) {
         (Some(audience), _) => (audience.clone(), AudienceSource::Flag),
         (None, Some(audience)) => (audience, AudienceSource::Webhook),
         (None, None) => (Audience::from(labels::DEFAULT_AUDIENCE), AudienceSource::Default),
+    };
+    ObservedAudience {
+        audience,
+        source,
+        is_projected,
     }
 }
 
@@ -83,7 +107,7 @@ fn labelled_pod(account: &str) -> Option<Pod> {
             "restartPolicy": "Never",
             "securityContext": {"runAsNonRoot": true, "runAsUser": 65532, "seccompProfile": {"type": "RuntimeDefault"}},
             "containers": [{
-                "name": "dry-run",
+                "name": CONTAINER,
                 "image": "dry-run",
                 "securityContext": {"allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]}},
                 "resources": {"requests": {"cpu": "1m", "memory": "1Mi"}, "limits": {"cpu": "1m", "memory": "1Mi"}},
@@ -95,7 +119,11 @@ fn labelled_pod(account: &str) -> Option<Pod> {
 
 /// The audience of the projected token that [`TOKEN_FILE`] points at.
 fn audience_of(spec: &PodSpec) -> Option<Audience> {
-    let container = spec.containers.first()?;
+    // Another webhook may have put a container of its own first.
+    let container = spec
+        .containers
+        .iter()
+        .find(|container| container.name == CONTAINER)?;
     let file = container
         .env
         .iter()
@@ -125,9 +153,24 @@ mod tests {
     use super::*;
     use serde_json::Value;
 
+    #[test]
+    fn an_audience_that_is_asked_for_does_not_hide_the_webhook() {
+        let wanted = Audience::from("api://Other");
+        let chosen = choose(Some(&wanted), Some(Audience::from(labels::DEFAULT_AUDIENCE)));
+        assert_eq!(
+            chosen,
+            ObservedAudience {
+                audience: wanted,
+                source: AudienceSource::Flag,
+                is_projected: true
+            }
+        );
+        assert!(!choose(None, None).is_projected);
+    }
+
     fn spec(env: &Value) -> PodSpec {
         serde_json::from_value(json!({
-            "containers": [{"name": "c", "env": env, "volumeMounts": [{"name": "t", "mountPath": "/var/run/x"}]}],
+            "containers": [{"name": "sidecar"}, {"name": CONTAINER, "env": env, "volumeMounts": [{"name": "t", "mountPath": "/var/run/x"}]}],
             "volumes": [{"name": "t", "projected": {"sources": [
                 {"serviceAccountToken": {"path": "azure-identity-token", "audience": "api://custom"}}]}}],
         }))
