@@ -226,6 +226,10 @@ fn a_fleet_is_upgraded_proven_left_alone_and_repaired() {
         .filter_map(|target| target["clientId"].as_str())
         .collect();
     assert_eq!(clients.len(), 3, "{report:#}");
+    let azure = world.sandbox(&["azure", "show", "-o", "json"]).expect(0).stdout;
+    for client in &clients {
+        assert!(azure.contains(client), "Azure knows no identity {client}");
+    }
     for (target, context) in targets(&report).iter().zip(CONTEXTS) {
         assert_eq!(target["context"], context);
         assert_eq!(target["status"], "installed");
