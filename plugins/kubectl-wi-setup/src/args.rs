@@ -3,7 +3,8 @@
 use crate::run;
 use crate::{AccountOwner, DEFAULT_IDENTITY_NAME, Step, Workload};
 use aks_shared::args::{AzureArgs, ConfirmArgs, KubeArgs, OutputArgs, parse_duration};
-use aks_shared::azure::ArmId;
+use aks_shared::azure::arm::ManagedIdentity;
+use aks_shared::azure::{ArmId, ArmIdError};
 use aks_shared::identity::{Audience, SecretRef, ServiceAccountRef};
 use aks_shared::{Command, ExitStatus, Failure, Session};
 use clap::{Args, Parser, ValueEnum};
@@ -62,6 +63,14 @@ pub(crate) struct WorkloadArgs {
     /// ARM id of the cluster that the context must lead to
     #[arg(long, value_name = "ARM-ID")]
     cluster_id: Option<ArmId>,
+    /// Managed identity that exists, e.g. Terraform's: used as it is, never renamed or tagged
+    #[arg(
+        long,
+        value_name = "ARM-ID",
+        value_parser = parse_identity_id,
+        conflicts_with_all = ["identity_name", "identity_group", "tag"]
+    )]
+    identity_id: Option<ArmId>,
     /// Template of the identity's name
     #[arg(long, value_name = "TEMPLATE", default_value = DEFAULT_IDENTITY_NAME)]
     identity_name: String,
@@ -131,6 +140,18 @@ fn parse_tag(text: &str) -> Result<(String, String), String> {
     }
 }
 
+fn parse_identity_id(text: &str) -> Result<ArmId, String> {
+    let id: ArmId = text.parse().map_err(|error: ArmIdError| error.to_string())?;
+    if ManagedIdentity::is_id(&id) {
+        Ok(id)
+    } else {
+        Err(format!(
+            "it must be the id of a user-assigned identity, and this is one of {}",
+            id.resource_type()
+        ))
+    }
+}
+
 impl WorkloadArgs {
     /// Whether the flags can be meant for one cluster only.
     pub(crate) fn names_one_cluster(&self) -> bool {
@@ -144,6 +165,7 @@ impl WorkloadArgs {
             service_account,
             secret,
             cluster_id,
+            identity_id,
             identity_name,
             identity_group,
             tag,
@@ -168,6 +190,7 @@ impl WorkloadArgs {
             account,
             secrets,
             cluster_id: cluster_id.clone(),
+            identity_id: identity_id.clone(),
             identity_name: identity_name.clone(),
             identity_group: identity_group.clone(),
             audience: audience.as_deref().map(Audience::from),
@@ -235,6 +258,18 @@ mod tests {
     }
 
     #[test]
+    fn an_identity_that_exists_is_neither_named_nor_tagged() {
+        let id =
+            "/subscriptions/s/resourcegroups/g/providers/microsoft.managedidentity/userassignedidentities/x";
+        let cli = parse(&["--identity-id", id]).unwrap();
+        let workload = cli.setup.workload.workload("shop").unwrap();
+        assert_eq!(workload.identity_id.map(String::from).as_deref(), Some(id));
+        for other in ["--identity-name", "--identity-group", "--tag"] {
+            assert!(parse(&["--identity-id", id, other, "a=b"]).is_err(), "{other}");
+        }
+    }
+
+    #[test]
     fn bad_names_are_usage_errors() {
         let cli = parse(&[]).unwrap();
         assert_eq!(
@@ -242,6 +277,13 @@ mod tests {
             ExitStatus::Usage
         );
         assert!(parse(&["--cluster-id", "aks"]).is_err());
+        assert!(
+            parse(&[
+                "--identity-id",
+                "/subscriptions/s/resourceGroups/g/providers/P/t/n"
+            ])
+            .is_err()
+        );
         assert!(parse(&["--tag", "=x"]).is_err());
     }
 }

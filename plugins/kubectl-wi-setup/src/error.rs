@@ -73,6 +73,12 @@ pub enum SetupError {
         /// What is off.
         missing: Vec<&'static str>,
     },
+    /// The identity that was named does not exist, or the principal may not read it.
+    #[error("managed identity {id} does not exist, or the signed-in principal may not read it")]
+    IdentityMissing {
+        /// The identity as it was named.
+        id: ArmId,
+    },
     /// A vault does not exist, or the principal may not read it.
     #[error("vault {name:?} does not exist, or the signed-in principal may not read it")]
     VaultMissing {
@@ -170,6 +176,9 @@ impl From<SetupError> for Failure {
                 .hint("Bicep: oidcIssuerProfile: { enabled: true }, securityProfile: { workloadIdentity: { enabled: true } }")
                 .hint("Terraform (azurerm_kubernetes_cluster): oidc_issuer_enabled = true, workload_identity_enabled = true")
                 .hint("enabling the issuer restarts the API server and cannot be undone"),
+            SetupError::IdentityMissing { .. } => failure.hint(
+                "check --identity-id: az identity list --query '[].id' -o tsv; without the flag an identity is created",
+            ),
             SetupError::VaultMissing { .. } => failure
                 .hint("name it by its ARM id as --secret ARM-ID/NAME, or search more subscriptions with --subscription"),
             SetupError::SecretMissing { secret } => failure.hint(format!(

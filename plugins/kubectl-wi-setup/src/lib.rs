@@ -12,6 +12,7 @@ mod observe;
 mod outcome;
 mod plan;
 mod render;
+mod rights;
 mod run;
 mod wait;
 mod workload;
@@ -27,5 +28,6 @@ pub use plan::{
     AccountSpec, Change, CredentialSpec, GrantSpec, HelmOwner, IdentitySpec, NamespaceSpec, Plan,
     PlanCluster, plan,
 };
+pub use rights::{Right, missing as missing_rights, needed as needed_rights};
 pub use wait::{ExchangeWait, wait_for_access, wait_for_exchange};
 pub use workload::{AccountOwner, DEFAULT_IDENTITY_NAME, Step, Workload};

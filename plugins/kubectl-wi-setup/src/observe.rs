@@ -62,7 +62,7 @@ pub async fn observe(azure: &Azure, cluster: &Cluster, workload: &Workload) -> R
 
     let identity_id = identity_id(cluster, &managed, workload)?;
     let ((identity, credentials), (vaults, mut secrets), audience) = futures::try_join!(
-        observe_identity(azure, &identity_id),
+        observe_identity(azure, &identity_id, workload.identity_id.is_some()),
         vaults::observe(azure, &workload.secrets),
         async {
             Ok::<_, SetupError>(
@@ -93,10 +93,11 @@ pub async fn observe(azure: &Azure, cluster: &Cluster, workload: &Workload) -> R
     })
 }
 
-/// The identity with its federated credentials.
+/// The identity with its federated credentials; one that was named by its id must exist.
 async fn observe_identity(
     azure: &Azure,
     id: &ArmId,
+    must_exist: bool,
 ) -> Result<(Option<ManagedIdentity>, Vec<FederatedCredential>), SetupError> {
     let identity = azure
         .arm
@@ -112,6 +113,7 @@ async fn observe_identity(
                 "the federated credentials of identity {}",
                 id.name()
             )))?,
+        None if must_exist => return Err(SetupError::IdentityMissing { id: id.clone() }),
         None => Vec::new(),
     };
     Ok((identity, credentials))
@@ -122,6 +124,9 @@ fn identity_id(
     managed: &ManagedCluster,
     workload: &Workload,
 ) -> Result<ArmId, SetupError> {
+    if let Some(named) = &workload.identity_id {
+        return Ok(named.clone());
+    }
     let rendered = template::render(&workload.identity_name, &variables(cluster, managed, workload))?;
     let group = workload
         .identity_group

@@ -186,8 +186,8 @@ fn identity(workload: &Workload, observed: &Observed) -> Change<IdentitySpec> {
         principal_id: Some(found.principal_id.clone()),
     };
     let current = spec(found.tags.clone());
-    if !is_ours(found) {
-        // Made by others, e.g. Terraform: used as it is, its tags are theirs.
+    if workload.identity_id.is_some() || !is_ours(found) {
+        // Named by its id, or made by others, e.g. Terraform: used as it is, its tags are theirs.
         return Change::InSync { current };
     }
     let made_for = found.tags.get(labels::SUBJECT_TAG);
@@ -373,4 +373,4 @@ fn leave_to_others(skip: &std::collections::BTreeSet<Step>, plan: &mut Plan) {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

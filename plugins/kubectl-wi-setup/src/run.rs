@@ -6,14 +6,16 @@ pub(crate) use tell::Told;
 
 use crate::args::{SetupArgs, WaitFor};
 use crate::plan::{Change, Plan};
-use crate::{ExchangeWait, Outcome, SetupError, Workload, apply, observe, plan, render, wait};
-use aks_shared::azure::Azure;
+use crate::{ExchangeWait, Outcome, Right, SetupError, Workload, apply, observe, plan, render, rights, wait};
+use aks_shared::azure::arm::FEDERATED_CREDENTIAL_LIMIT;
+use aks_shared::azure::{ArmId, Azure};
 use aks_shared::cluster::{Cluster, Connection};
 use aks_shared::format::OutputFormat;
 use aks_shared::kubeconfig::Kubeconfig;
 use aks_shared::{ExitStatus, Failure, Session};
 use futures::{FutureExt, StreamExt, stream};
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 
 /// How many clusters are worked on at once.
 const AT_ONCE: usize = 16;
@@ -22,6 +24,8 @@ const AT_ONCE: usize = 16;
 struct Planned {
     cluster: Cluster,
     plan: Plan,
+    /// How many federated credentials the identity has.
+    credentials: usize,
 }
 
 pub(crate) async fn run(args: SetupArgs, session: &Session) -> Result<ExitStatus, Failure> {
@@ -64,9 +68,17 @@ pub(crate) async fn run(args: SetupArgs, session: &Session) -> Result<ExitStatus
         () = session.interrupt.cancelled() => return Err(interrupted(session)),
     };
     show(session, &args, &looked)?;
-    let (planned, refused) = split(looked);
+    let (mut planned, mut refused) = split(looked);
     if refused.is_empty() {
         refuse_twins(&planned)?;
+        refuse_overfull(&planned)?;
+    }
+    if refused.is_empty() && !args.confirm.dry_run {
+        // A dry run may be made by who only reads.
+        (planned, refused) = tokio::select! {
+            checked = check_rights(&azure, planned) => checked,
+            () = session.interrupt.cancelled() => return Err(interrupted(session)),
+        };
     }
     if !refused.is_empty() || args.confirm.dry_run {
         return tell::plans(session, &args.confirm, &azure.principal, planned, refused);
@@ -105,6 +117,7 @@ async fn look(
     let observed = observe(azure, &cluster, workload).await?;
     Ok(Planned {
         plan: plan(workload, &observed),
+        credentials: observed.credentials.len(),
         cluster,
     })
 }
@@ -165,6 +178,57 @@ fn refuse_twins(planned: &[Planned]) -> Result<(), Failure> {
         }
     }
     Ok(())
+}
+
+/// Refuses clusters that share an identity and together need more federated credentials than it can have.
+fn refuse_overfull(planned: &[Planned]) -> Result<(), Failure> {
+    let new = planned
+        .iter()
+        .filter(|one| matches!(one.plan.federated_credential, Change::Create { .. }));
+    let Some((id, found)) = overfull(new.map(|one| (&one.plan.identity.target().id, one.credentials))) else {
+        return Ok(());
+    };
+    Err(Failure::refused(format!(
+        "identity {id} has {found} federated credentials, and with those of the selected clusters it would have more than the {FEDERATED_CREDENTIAL_LIMIT} that Azure allows; nothing was changed"
+    ))
+    .hint("remove stale ones, or use an identity for each cluster: leave out --identity-id"))
+}
+
+/// The first identity that would have too many credentials, with how many it has: each item is one more for an
+/// identity that has so many already.
+fn overfull<'a>(new: impl Iterator<Item = (&'a ArmId, usize)>) -> Option<(&'a ArmId, usize)> {
+    let mut counts: BTreeMap<&ArmId, usize> = BTreeMap::new();
+    for (id, found) in new {
+        let count = counts.entry(id).or_insert(found);
+        *count += 1;
+        if *count > FEDERATED_CREDENTIAL_LIMIT {
+            return Some((id, found));
+        }
+    }
+    None
+}
+
+/// Separates the plans that the principal may carry out from those that it certainly may not; an empty one needs
+/// nothing.
+async fn check_rights(azure: &Azure, planned: Vec<Planned>) -> (Vec<Planned>, Refused) {
+    let mut checks = Vec::new();
+    for one in planned {
+        checks.push(async {
+            let missing = rights::missing(azure, &one.plan).await;
+            (one, missing)
+        });
+    }
+    let checked: Vec<(Planned, Vec<Right>)> = stream::iter(checks).buffered(AT_ONCE).collect().await;
+    let (mut allowed, mut refused) = (Vec::new(), Vec::new());
+    for (one, missing) in checked {
+        if missing.is_empty() {
+            allowed.push(one);
+        } else {
+            let failure = rights::refusal(&missing, &azure.principal);
+            refused.push((one.cluster.context, Some(one.plan), failure));
+        }
+    }
+    (allowed, refused)
 }
 
 /// What became of one cluster.
@@ -253,4 +317,25 @@ pub(crate) fn provable(plan: &Plan, wanted: WaitFor) -> WaitFor {
 fn interrupted(session: &Session) -> Failure {
     let status = session.interrupt.status().unwrap_or(ExitStatus::Interrupted);
     Failure::new(status, "interrupted; nothing was changed")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn credentials_of_several_clusters_are_counted_together() {
+        let id = |name: &str| -> ArmId {
+            format!("/subscriptions/s/resourceGroups/g/providers/P/t/{name}")
+                .parse()
+                .unwrap()
+        };
+        let (shared, spelled, other) = (id("shared"), id("SHARED"), id("other"));
+        assert_eq!(overfull([(&shared, 18), (&spelled, 18)].into_iter()), None);
+        assert_eq!(overfull([(&shared, 19), (&other, 19)].into_iter()), None);
+        assert_eq!(
+            overfull([(&shared, 19), (&other, 19), (&spelled, 19)].into_iter()),
+            Some((&spelled, 19))
+        );
+    }
 }

@@ -17,7 +17,9 @@ pub struct Workload {
     pub secrets: Vec<SecretRef>,
     /// The cluster that the context must lead to; without it the context's server decides.
     pub cluster_id: Option<ArmId>,
-    /// Template of the identity's name.
+    /// An identity that exists, e.g. one that Terraform made: used as it is, never renamed or tagged.
+    pub identity_id: Option<ArmId>,
+    /// Template of the identity's name; without meaning when `identity_id` is given.
     pub identity_name: String,
     /// Resource group of the identity; without it the cluster's.
     pub identity_group: Option<String>,
@@ -79,6 +81,7 @@ impl Workload {
             account,
             secrets: Vec::new(),
             cluster_id: None,
+            identity_id: None,
             identity_name: DEFAULT_IDENTITY_NAME.to_owned(),
             identity_group: None,
             audience: None,

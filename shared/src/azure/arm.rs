@@ -8,6 +8,7 @@ mod error;
 mod graph;
 mod identities;
 mod pace;
+mod permissions;
 mod request;
 mod retry;
 mod vaults;
@@ -17,6 +18,7 @@ pub use clusters::ManagedCluster;
 pub use credentials::{FEDERATED_CREDENTIAL_LIMIT, FederatedCredential};
 pub use error::{ArmError, Refusal};
 pub use identities::ManagedIdentity;
+pub use permissions::Permissions;
 pub use request::{ArmRequest, ArmResponse};
 pub use vaults::{SecretMetadata, Vault};
 

@@ -40,8 +40,7 @@ fn the_demo_succeeds_after_one_that_was_killed_and_leaves_only_its_reports() {
         "the demo printed a token"
     );
 
-    let report =
-        std::fs::read_to_string(repository().join("target/demo/report.json")).expect("a report");
+    let report = std::fs::read_to_string(repository().join("target/demo/report.json")).expect("a report");
     let report: Value = serde_json::from_str(&report).expect("the report is JSON");
     let targets = report["targets"].as_array().expect("a report has targets");
     let clients: BTreeSet<&str> = targets

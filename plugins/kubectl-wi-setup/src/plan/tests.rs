@@ -15,7 +15,7 @@ use std::collections::BTreeSet;
 const VAULT: &str =
     "/subscriptions/s/resourceGroups/rg-shared/providers/Microsoft.KeyVault/vaults/kv-central";
 
-fn workload() -> Workload {
+pub(crate) fn workload() -> Workload {
     let account = ServiceAccountRef::new("shop", "orders").unwrap();
     Workload {
         secrets: vec!["kv-central/db-password".parse().unwrap()],
@@ -24,7 +24,7 @@ fn workload() -> Workload {
 }
 
 /// A cluster on which nothing was ever set up.
-fn nothing() -> Observed {
+pub(crate) fn nothing() -> Observed {
     let vault = Vault {
         id: VAULT.parse().unwrap(),
         name: "kv-central".into(),
@@ -115,7 +115,7 @@ fn assignment(scope: &str) -> RoleAssignment {
 }
 
 /// A cluster on which setup has run.
-fn everything() -> Observed {
+pub(crate) fn everything() -> Observed {
     let mut observed = nothing();
     observed.identity = Some(our_identity("system:serviceaccount:shop:orders"));
     observed.credentials = vec![credential(&our_name())];
@@ -275,6 +275,24 @@ fn an_identity_of_others_is_used_as_it_is() {
         ..everything()
     };
     assert_eq!(plan(&workload, &observed).identity.action(), "in-sync");
+}
+
+#[test]
+fn an_identity_that_was_named_by_its_id_is_never_tagged() {
+    let observed = everything();
+    let workload = Workload {
+        identity_id: Some(observed.identity_id.clone()),
+        tags: BTreeMap::from([("team".into(), "shop".into())]),
+        ..workload()
+    };
+    assert_eq!(plan(&workload, &observed).identity.action(), "in-sync");
+    // Even ours, made for another account: it was asked for by name.
+    let shared = Observed {
+        identity: Some(our_identity("system:serviceaccount:shop-orders:x")),
+        ..observed
+    };
+    let plan = plan(&workload, &shared);
+    assert!(plan.is_empty(), "{plan}");
 }
 
 #[test]

@@ -65,6 +65,11 @@ impl ManagedIdentity {
     pub fn id_of(subscription: &str, group: &str, name: &str) -> Result<ArmId, crate::azure::ArmIdError> {
         ArmId::resource(subscription, group, TYPE, name)
     }
+
+    /// Whether an id is one of a user-assigned identity.
+    pub fn is_id(id: &ArmId) -> bool {
+        id.is_type(TYPE)
+    }
 }
 
 impl Arm {
