@@ -83,7 +83,7 @@ pub struct OutputArgs {
     /// Print nothing but the result, warnings and errors
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     pub quiet: bool,
-    /// Print more: requests, timings; twice for the libraries' own messages
+    /// Print more detail; twice for the libraries' own messages
     #[arg(short, long, action = clap::ArgAction::Count, global = true)]
     pub verbose: u8,
     /// Colours and bars on standard error

@@ -1,16 +1,20 @@
 //! One cluster reached through one kubeconfig context, and what every command reads from it.
 
 use crate::env::{self, Env};
+use crate::exec_plugin::Plugin;
 use crate::identity::{Audience, Issuer, ServiceAccountRef};
 use crate::kubeconfig::Kubeconfig;
 use crate::trust::TrustedRoots;
 use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
 use k8s_openapi::api::core::v1::{Namespace, ServiceAccount};
 use kube::api::PostParams;
+use kube::client::ClientBuilder;
 use kube::config::KubeConfigOptions;
 use kube::{Api, Client};
 use serde::Deserialize;
+use std::io::IsTerminal;
 use std::time::Duration;
+use tower::util::MapErrLayer;
 use url::Url;
 
 /// A cluster that requests can be sent to.
@@ -95,7 +99,8 @@ impl std::fmt::Debug for Cluster {
 }
 
 impl Cluster {
-    /// Makes a client for a context; sends nothing yet (an exec credential plugin may run).
+    /// Makes a client for a context; sends nothing yet. An exec credential plugin may run, on a thread of its own: a
+    /// caller that stops waiting is free at once.
     pub async fn connect(
         kubeconfig: &Kubeconfig,
         context: &str,
@@ -116,12 +121,7 @@ impl Cluster {
         config.read_timeout = connection.request_timeout;
         config.write_timeout = connection.request_timeout;
         config.reset_reader_on_write = true;
-        if !connection.roots.der().is_empty() {
-            config
-                .root_cert
-                .get_or_insert_default()
-                .extend(connection.roots.der().iter().cloned());
-        }
+        config.root_cert = connection.roots.beside(config.root_cert.take());
         let server = Url::parse(&config.cluster_url.to_string()).map_err(|source| error(source.into()))?;
         // kube matches NO_PROXY against the proxy's own address, so the choice is made here.
         let own_proxy = kubeconfig_proxy(kubeconfig, context);
@@ -134,7 +134,12 @@ impl Cluster {
             None => None,
         };
         let namespace = config.default_namespace.clone();
-        let client = Client::try_from(config).map_err(|source| error(source.into()))?;
+        let plugin = Plugin::prepare(&mut config.auth_info, std::io::stdin().is_terminal())
+            .map_err(|source| error(source.into()))?;
+        let client = tokio::task::spawn_blocking(move || client(config, plugin))
+            .await
+            .map_err(|source| error(source.into()))?
+            .map_err(error)?;
         Ok(Self {
             context: context.to_owned(),
             server,
@@ -215,6 +220,14 @@ impl Cluster {
             source: Box::new(source),
         }
     }
+}
+
+/// A client whose errors, now and at every later refresh of its credential, tell nothing of what a plugin was given
+/// or printed.
+fn client(config: kube::Config, plugin: Plugin) -> Result<Client, Box<dyn std::error::Error + Send + Sync>> {
+    let builder = ClientBuilder::try_from(config).map_err(|error| plugin.mask(error.into()))?;
+    let mask = MapErrLayer::new(move |error| plugin.mask(error));
+    Ok(builder.with_layer(&mask).build())
 }
 
 fn kubeconfig_proxy(kubeconfig: &Kubeconfig, context: &str) -> Option<String> {

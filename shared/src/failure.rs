@@ -3,11 +3,12 @@
 //! Libraries return their own error enums; each plugin turns them into a [`Failure`] at its top, where the
 //! status and the hints are decided. [`crate::entry`] prints it once.
 
+use crate::exec_plugin::{PluginError, unmasked};
 use crate::exit::ExitStatus;
 use serde_json::{Value, json};
 use std::error::Error;
 
-/// The API version of the documents that are the same for every plugin.
+/// The API version of the documents of `kubectl wi`.
 pub const API_VERSION: &str = "kubectl-wi/v1alpha1";
 
 /// An error at the top of a command.
@@ -44,9 +45,14 @@ impl Failure {
         Self::new(ExitStatus::Refused, message)
     }
 
-    /// Wraps an error: its own text is the message, its sources are the causes.
+    /// Wraps an error: its own text is the message, its sources are the causes. A credential plugin among them
+    /// brings its hint.
     pub fn from_error(status: ExitStatus, error: &dyn Error) -> Self {
-        Self::new(status, error.to_string()).with_causes(causes(error))
+        let mut failure = Self::new(status, error.to_string()).with_causes(causes(error));
+        failure
+            .hints
+            .extend(PluginError::among_causes(error).map(PluginError::hint));
+        failure
     }
 
     /// Replaces the cause chain.
@@ -71,10 +77,11 @@ impl Failure {
         self
     }
 
-    /// The document that `-o json` prints when a command failed before it had anything else to say.
-    pub fn document(&self) -> Value {
+    /// The document that `-o json` prints when a command failed before it had anything else to say, under the API
+    /// version of the command's other documents.
+    pub fn document(&self, api_version: &str) -> Value {
         json!({
-            "apiVersion": API_VERSION,
+            "apiVersion": api_version,
             "kind": "Failure",
             "exitCode": self.status.code(),
             "exitName": self.status.name(),
@@ -90,8 +97,8 @@ pub fn causes(error: &dyn Error) -> Vec<String> {
     let mut previous = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {
-        if let Some(message) = refusal(cause) {
-            texts.push(message.to_owned());
+        if let Some(message) = last_word(cause) {
+            texts.push(message);
             break;
         }
         let text = cause.to_string();
@@ -105,11 +112,13 @@ pub fn causes(error: &dyn Error) -> Vec<String> {
     texts
 }
 
-fn refusal<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a str> {
+/// What an error of kube's client has to say, when neither its own text nor what lies below it may be told: the message
+/// of the API server, which kube prints twice, or a failed credential, which kube prints with its secrets.
+pub fn last_word(error: &(dyn Error + 'static)) -> Option<String> {
     let boxed = || error.downcast_ref::<Box<kube::Error>>().map(AsRef::as_ref);
     match error.downcast_ref::<kube::Error>().or_else(boxed) {
-        Some(kube::Error::Api(status)) if !status.message.is_empty() => Some(&status.message),
-        _ => None,
+        Some(kube::Error::Api(status)) if !status.message.is_empty() => Some(status.message.clone()),
+        _ => unmasked(error).map(|error| error.to_string()),
     }
 }
 

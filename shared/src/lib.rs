@@ -8,6 +8,7 @@ pub mod azure;
 pub mod cluster;
 pub mod entry;
 pub mod env;
+pub mod exec_plugin;
 pub mod exit;
 pub mod failure;
 pub mod format;

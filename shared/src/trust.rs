@@ -2,6 +2,7 @@
 //!
 //! `--ca-file` adds roots to the system's: `SSL_CERT_FILE` would replace them on Linux and be ignored elsewhere.
 
+use rustls::RootCertStore;
 use rustls::pki_types::{CertificateDer, pem::PemObject};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -67,6 +68,25 @@ impl TrustedRoots {
         &self.der
     }
 
+    /// These roots beside a server's own, DER-encoded, or beside the system's when it names none. Nothing stands for the
+    /// system's alone: without these roots the choice stays with the TLS stack.
+    pub fn beside(&self, own: Option<Vec<Vec<u8>>>) -> Option<Vec<Vec<u8>>> {
+        self.beside_or(own, system)
+    }
+
+    fn beside_or(
+        &self,
+        own: Option<Vec<Vec<u8>>>,
+        system: impl FnOnce() -> Vec<Vec<u8>>,
+    ) -> Option<Vec<Vec<u8>>> {
+        if self.der.is_empty() {
+            return own;
+        }
+        let mut roots = own.unwrap_or_else(system);
+        roots.extend_from_slice(&self.der);
+        Some(roots)
+    }
+
     /// An HTTP client that believes the system's roots and these, follows no redirect (a token must not travel)
     /// and gives up on a request after `timeout`.
     pub fn http_client(&self, timeout: Duration) -> Result<reqwest::Client, TrustError> {
@@ -83,5 +103,45 @@ impl TrustedRoots {
             .https_only(true)
             .tls_certs_merge(certificates)
             .build()?)
+    }
+}
+
+/// The system's roots, without those that the TLS stack cannot read: one of them must not spoil the others.
+fn system() -> Vec<Vec<u8>> {
+    let found = rustls_native_certs::load_native_certs();
+    for error in &found.errors {
+        tracing::info!("some of the system's certificate authorities cannot be read: {error}");
+    }
+    let mut readable = RootCertStore::empty();
+    found
+        .certs
+        .into_iter()
+        .filter(|root| readable.add(root.clone()).is_ok())
+        .map(|root| root.as_ref().to_vec())
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn extra_roots_come_beside_those_that_are_believed_anyway() {
+        let extra = TrustedRoots {
+            pem: None,
+            der: vec![b"extra".to_vec()],
+        };
+        let system = || vec![b"system".to_vec()];
+        let own = || Some(vec![b"own".to_vec()]);
+        let texts = |roots: Option<Vec<Vec<u8>>>| -> Option<Vec<String>> {
+            let text = |der: Vec<u8>| String::from_utf8(der).unwrap();
+            roots.map(|roots| roots.into_iter().map(text).collect())
+        };
+        let both = |one: &str| Some(vec![one.to_owned(), "extra".to_owned()]);
+        assert_eq!(texts(extra.beside_or(None, system)), both("system"));
+        assert_eq!(texts(extra.beside_or(own(), system)), both("own"));
+        let none = TrustedRoots::default();
+        assert_eq!(none.beside_or(None, system), None);
+        assert_eq!(none.beside_or(own(), system), own());
     }
 }

@@ -117,7 +117,7 @@ impl Ui {
     }
 
     /// Prints a failure with its causes and hints, and its document when one is due.
-    pub fn failure(&self, failure: &Failure) {
+    pub fn failure(&self, failure: &Failure, api_version: &str) {
         self.say(&format!(
             "{} {}",
             style("error:").for_stderr().red().bold(),
@@ -134,7 +134,7 @@ impl Ui {
         }
         if self.format.is_document() && !self.wrote_document.load(Ordering::SeqCst) {
             // A failure while telling of a failure has nobody left to tell.
-            let _ = self.document(&failure.document());
+            let _ = self.document(&failure.document(api_version));
         }
     }
 

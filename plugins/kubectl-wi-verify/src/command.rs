@@ -12,6 +12,8 @@ use aks_shared::kubeconfig::Kubeconfig;
 use aks_shared::{Command, ExitStatus, Failure, OutputFormat, Session};
 use futures::StreamExt;
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
 
 /// How many clusters are verified at once.
 const CONCURRENCY: usize = 8;
@@ -32,7 +34,10 @@ impl Command for VerifyArgs {
             return Err(Failure::usage("the kubeconfig has no contexts"));
         }
         let options = probe_options(&self, &session.env)?;
-        let azure = sign_in(&self, session).await?;
+        let azure = tokio::select! {
+            azure = sign_in(&self, session) => azure?,
+            () = session.interrupt.cancelled() => return Err(interrupted(session)),
+        };
         let connection = Connection {
             request_timeout: Some(self.kube.request_timeout).filter(|timeout| !timeout.is_zero()),
             roots: options.roots.clone(),
@@ -51,14 +56,14 @@ impl Command for VerifyArgs {
             .buffered(CONCURRENCY)
             .collect()
             .await;
-        if let Some(status) = session.interrupt.status() {
+        if session.interrupt.is_raised() {
             let told = outcomes.iter().filter_map(|(context, outcome)| match outcome {
                 Err(failure) if failure.status == ExitStatus::Interrupted => {
                     Some(format!("{context}: {}", failure.message))
                 }
                 Ok(_) | Err(_) => None,
             });
-            return Err(Failure::new(status, "interrupted").with_causes(told.collect()));
+            return Err(interrupted(session).with_causes(told.collect()));
         }
         conclude(&self, session, outcomes)
     }
@@ -77,7 +82,14 @@ struct Run<'a> {
 impl Run<'_> {
     async fn one(&self, context: String) -> (String, Result<Report, Failure>) {
         let task = self.session.ui.task(&context);
-        let result = self.report(&context, &|message| task.say(message)).await;
+        let steps = Steps::new(self.session, &context);
+        let result = self
+            .report(&context, &|message| {
+                steps.begin(message);
+                task.say(message);
+            })
+            .await;
+        steps.end();
         if self.session.ui.draws_bars() {
             let word = result
                 .as_ref()
@@ -88,9 +100,13 @@ impl Run<'_> {
     }
 
     async fn report(&self, context: &str, say: &(dyn Fn(&str) + Sync)) -> Result<Report, Failure> {
-        let cluster = Cluster::connect(self.kubeconfig, context, &self.connection)
-            .await
-            .map_err(|error| Failure::from_error(ExitStatus::Refused, &error))?;
+        say("connecting");
+        let cluster = tokio::select! {
+            cluster = Cluster::connect(self.kubeconfig, context, &self.connection) =>
+                cluster.map_err(|error| Failure::from_error(ExitStatus::Refused, &error))?,
+            () = self.session.interrupt.cancelled() =>
+                return Err(VerifyError::Interrupted { left: None }.into()),
+        };
         let namespace = self
             .args
             .namespace
@@ -114,6 +130,45 @@ impl Run<'_> {
     }
 }
 
+/// Tells with `-v` how long each step of one cluster's verification took.
+struct Steps<'a> {
+    session: &'a Session,
+    context: &'a str,
+    current: Mutex<Option<(String, Instant)>>,
+}
+
+impl<'a> Steps<'a> {
+    const fn new(session: &'a Session, context: &'a str) -> Self {
+        Self {
+            session,
+            context,
+            current: Mutex::new(None),
+        }
+    }
+
+    /// Begins a step, which ends the one before.
+    fn begin(&self, step: &str) {
+        self.turn(Some((step.to_owned(), Instant::now())));
+    }
+
+    /// Ends the last step.
+    fn end(&self) {
+        self.turn(None);
+    }
+
+    fn turn(&self, next: Option<(String, Instant)>) {
+        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((step, since)) = std::mem::replace(&mut *current, next) {
+            took(self.session, &format!("{}: {step}", self.context), since);
+        }
+    }
+}
+
+fn took(session: &Session, what: &str, since: Instant) {
+    let seconds = since.elapsed().as_secs_f64();
+    session.ui.detail(&format!("{what} took {seconds:.2} s"));
+}
+
 impl From<VerifyError> for Failure {
     fn from(error: VerifyError) -> Self {
         match &error {
@@ -125,9 +180,17 @@ impl From<VerifyError> for Failure {
     }
 }
 
+fn interrupted(session: &Session) -> Failure {
+    let status = session.interrupt.status().unwrap_or(ExitStatus::Interrupted);
+    Failure::new(status, "interrupted")
+}
+
 /// Signs in. Nobody being signed in is a warning: the cluster's side can be verified without.
 async fn sign_in(args: &VerifyArgs, session: &Session) -> Result<Option<Azure>, Failure> {
-    match Azure::connect(&args.azure, &session.env).await {
+    let since = Instant::now();
+    let connected = Azure::connect(&args.azure, &session.env).await;
+    took(session, "signing in to Azure", since);
+    match connected {
         Ok(azure) => {
             session
                 .ui

@@ -5,6 +5,7 @@ pub mod azure;
 pub mod cluster;
 pub mod injection;
 
+use aks_shared::failure::last_word;
 use aks_shared::identity::{SecretRef, ServiceAccountRef};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -44,7 +45,7 @@ pub fn one_line(error: &(dyn Error + 'static)) -> String {
     let mut texts: Vec<String> = Vec::new();
     let mut next = Some(error);
     while let Some(error) = next {
-        if let Some(message) = api_message(error) {
+        if let Some(message) = last_word(error) {
             texts.push(message);
             break;
         }
@@ -55,17 +56,6 @@ pub fn one_line(error: &(dyn Error + 'static)) -> String {
         next = error.source();
     }
     texts.join(": ")
-}
-
-/// The API server's own message; kube prints its answers twice and in Rust's notation.
-fn api_message(error: &(dyn Error + 'static)) -> Option<String> {
-    let error = error
-        .downcast_ref::<kube::Error>()
-        .or_else(|| error.downcast_ref::<Box<kube::Error>>().map(AsRef::as_ref))?;
-    match error {
-        kube::Error::Api(status) => Some(status.message.clone()),
-        _ => None,
-    }
 }
 
 /// Everything that diagnosis looks at.
@@ -99,6 +89,17 @@ pub struct SecretName {
     pub vault: String,
     /// The secret's name.
     pub name: String,
+}
+
+impl SecretName {
+    /// The vault's name, also where the user gave its ARM id.
+    pub fn vault_name(&self) -> &str {
+        self.vault
+            .trim_end_matches('/')
+            .rsplit('/')
+            .next()
+            .unwrap_or_default()
+    }
 }
 
 impl From<&SecretRef> for SecretName {

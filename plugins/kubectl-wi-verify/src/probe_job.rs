@@ -183,10 +183,11 @@ enum Seen {
 
 async fn observe(cluster: &Cluster, name: &str, probe: &ProbeJob<'_>) -> Result<Seen, ProbeError> {
     let pods = Api::<Pod>::namespaced(cluster.client.clone(), &probe.account.namespace);
-    let found = pods
-        .list(&ListParams::default().labels(&format!("job-name={name}")))
-        .await
-        .map_err(|error| request("watch", &error))?;
+    let options = ListParams::default().labels(&format!("job-name={name}"));
+    let found = match pods.list(&options).await {
+        Ok(found) => found,
+        Err(error) => return no_answer(&error),
+    };
     let Some(pod) = found.items.into_iter().next() else {
         return match refusal(cluster, name, probe).await {
             Some(message) => Err(ProbeError::PodRefused { message }),
@@ -201,9 +202,7 @@ async fn observe(cluster: &Cluster, name: &str, probe: &ProbeJob<'_>) -> Result<
         .find(|container| container.name == CONTAINER);
     if let Some(terminated) = container.and_then(|container| container.state.as_ref()?.terminated.as_ref()) {
         let pod_name = pod.metadata.name.unwrap_or_default();
-        return record(&pods, &pod_name, terminated)
-            .await
-            .map(|record| Seen::Record(Box::new(record)));
+        return record(&pods, &pod_name, terminated).await;
     }
     if let Some(failure) = container.and_then(cannot_start) {
         return Err(failure);
@@ -227,17 +226,23 @@ async fn record(
     pods: &Api<Pod>,
     pod: &str,
     terminated: &ContainerStateTerminated,
-) -> Result<ProbeRecord, ProbeError> {
+) -> Result<Seen, ProbeError> {
     let message = terminated.message.as_deref().unwrap_or_default();
     if let Some(record) = ProbeRecord::find(message) {
-        return Ok(record);
+        return Ok(Seen::Record(Box::new(record)));
     }
     let options = LogParams {
         container: Some(CONTAINER.to_owned()),
         ..LogParams::default()
     };
-    let log = pods.logs(pod, &options).await.unwrap_or_default();
-    ProbeRecord::find(&log).ok_or_else(|| {
+    let log = match pods.logs(pod, &options).await {
+        Ok(log) => log,
+        // A log that is gone, or not ours to read, holds no record.
+        Err(kube::Error::Api(status)) if matches!(status.code, 400 | 403 | 404) => String::new(),
+        Err(error) => return no_answer(&error),
+    };
+    let found = ProbeRecord::find(&log).map(|record| Seen::Record(Box::new(record)));
+    found.ok_or_else(|| {
         let output = log
             .lines()
             .chain(message.lines())
@@ -308,6 +313,18 @@ fn job(name: &str, probe: &ProbeJob<'_>) -> Result<Job, ProbeError> {
     serde_json::from_value(object).map_err(unwritable)
 }
 
+/// What a question without an answer means. A connection may get lost and an API server may restart while the probe goes
+/// on; a refusal of the caller stays.
+fn no_answer(error: &kube::Error) -> Result<Seen, ProbeError> {
+    match error {
+        kube::Error::Api(status) if matches!(status.code, 401 | 403) => Err(request("watch", error)),
+        _ => Ok(Seen::State(format!(
+            "the cluster does not answer: {}",
+            crate::facts::one_line(error)
+        ))),
+    }
+}
+
 fn request(action: &'static str, error: &kube::Error) -> ProbeError {
     ProbeError::Request {
         action,
@@ -316,42 +333,4 @@ fn request(action: &'static str, error: &kube::Error) -> ProbeError {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_job_ends_by_itself() {
-        let account = ServiceAccountRef::new("shop", "orders").unwrap();
-        let input = ProbeInput::new("scope");
-        let probe = ProbeJob {
-            account: &account,
-            image: "image",
-            input: &input,
-            timeout: Duration::from_mins(1),
-        };
-        let spec = job("wi-probe-x", &probe).unwrap().spec.unwrap();
-        assert_eq!(spec.backoff_limit, Some(0));
-        assert_eq!(spec.active_deadline_seconds, Some(90));
-        assert!(spec.ttl_seconds_after_finished.is_some());
-        let pod = spec.template.spec.unwrap();
-        assert_eq!(pod.service_account_name.as_deref(), Some("orders"));
-        let variable = &pod.containers[0].env.as_ref().unwrap()[0];
-        assert_eq!(
-            serde_json::from_str::<ProbeInput>(variable.value.as_ref().unwrap()).unwrap(),
-            input
-        );
-    }
-
-    #[test]
-    fn an_image_that_cannot_be_pulled_is_final_after_the_first_try() {
-        let waiting = |reason: &str| -> ContainerStatus {
-            serde_json::from_value(json!({
-                "name": CONTAINER, "image": "", "imageID": "", "ready": false, "restartCount": 0,
-                "state": {"waiting": {"reason": reason, "message": "why"}},
-            }))
-            .unwrap()
-        };
-        assert!(cannot_start(&waiting("ErrImagePull")).is_none());
-        assert!(cannot_start(&waiting("ImagePullBackOff")).is_some());
-    }
-}
+mod tests;

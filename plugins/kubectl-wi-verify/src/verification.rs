@@ -10,6 +10,7 @@ use aks_shared::identity::{Audience, SecretRef, ServiceAccountRef};
 use aks_shared::interrupt::Interrupt;
 use aks_shared::labels::DEFAULT_AUDIENCE;
 use aks_shared::trust::TrustedRoots;
+use std::pin::Pin;
 use std::time::Duration;
 use wi_probe::record::{Environment, SecretInput};
 use wi_probe::{ProbeInput, ProbeRecord, TokenSource, probe};
@@ -276,10 +277,7 @@ fn input(facts: &Facts, options: &ProbeOptions, cloud: &Cloud, roots: &TrustedRo
 fn vault_uri(azure: Option<&AzureFacts>, secret: &SecretName, cloud: &Cloud) -> String {
     let told = azure.and_then(|azure| azure.vaults.get(&secret.vault)?.known()?.as_ref());
     told.map_or_else(
-        || {
-            let name = secret.vault.rsplit('/').next().unwrap_or_default();
-            format!("https://{name}.{}/", cloud.vault_suffix)
-        },
+        || format!("https://{}.{}/", secret.vault_name(), cloud.vault_suffix),
         |vault| vault.uri.clone(),
     )
 }
@@ -315,8 +313,18 @@ async fn local(
         Ok(http) => http,
         Err(error) => return Known::Unknown(facts::one_line(&error)),
     };
-    let source = TokenSource::Given(token.expose().to_owned());
-    Known::Known(probe(&http, input, &environment, Some(&source)).await)
+    // A long wait outlasts the token: Kubernetes may give one of ten minutes.
+    let renew = || -> Pin<Box<dyn Future<Output = Option<String>> + Send + '_>> {
+        Box::pin(async {
+            let fresh = cluster.account_token(&facts.account, &audience).await;
+            fresh.ok().map(|token| token.expose().to_owned())
+        })
+    };
+    let source = TokenSource::Given {
+        token: token.expose().to_owned(),
+        renew: &renew,
+    };
+    Known::Known(probe(&http, input, &environment, Some(source)).await)
 }
 
 fn tenant(facts: &Facts) -> Option<String> {

@@ -46,7 +46,7 @@ fn run() -> Result<ProbeRecord, String> {
         .enable_all()
         .build()
         .map_err(|error| format!("cannot start: {error}"))?;
-    Ok(runtime.block_on(probe(&http, &input, &environment, source.as_ref())))
+    Ok(runtime.block_on(probe(&http, &input, &environment, source)))
 }
 
 /// Prints the record. The exit code says whether all went well; the record says what did not.

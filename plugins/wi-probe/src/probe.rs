@@ -9,24 +9,44 @@ use crate::record::{
 use crate::secret::{self, SecretOutcome};
 use reqwest::Url;
 use std::path::PathBuf;
+use std::pin::Pin;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// The pause between two tries.
 const PAUSE: Duration = Duration::from_secs(3);
 
+/// How long before its end a token is renewed: longer than a pause and a request.
+const MARGIN_SECONDS: i64 = 60;
+
+/// Makes a fresh service account token.
+pub type Renew<'a> = dyn Fn() -> Pin<Box<dyn Future<Output = Option<String>> + Send + 'a>> + Send + Sync + 'a;
+
 /// Where the service account token comes from. It has no `Debug`: it may hold the token.
-pub enum TokenSource {
+pub enum TokenSource<'a> {
     /// A projected file, read anew at every try: the kubelet renews it.
     File(PathBuf),
-    /// The token itself.
-    Given(String),
+    /// The token itself, and how to have another one when its end is near.
+    Given {
+        /// The token to begin with.
+        token: String,
+        /// Makes the next one; without one the old is used on.
+        renew: &'a Renew<'a>,
+    },
 }
 
-impl TokenSource {
-    fn read(&self) -> Result<String, String> {
+impl TokenSource<'_> {
+    /// The token for the next try.
+    async fn read(&mut self) -> Result<String, String> {
         match self {
-            Self::Given(token) => Ok(token.clone()),
-            Self::File(path) => match std::fs::read_to_string(path) {
+            Self::Given { token, renew } => {
+                if is_near_its_end(token, now())
+                    && let Some(fresh) = renew().await
+                {
+                    *token = fresh;
+                }
+                Ok(token.clone())
+            }
+            Self::File(path) => match std::fs::read_to_string(&*path) {
                 Ok(token) if token.trim().is_empty() => Err(format!("{} is empty", path.display())),
                 Ok(token) => Ok(token.trim().to_owned()),
                 Err(error) => Err(format!("cannot read {}: {error}", path.display())),
@@ -35,12 +55,19 @@ impl TokenSource {
     }
 }
 
+/// Whether a token ends soon after `now`, seconds since 1970. One that does not say when lasts.
+fn is_near_its_end(token: &str, now: i64) -> bool {
+    assertion_claims(token)
+        .and_then(|claims| claims.expires_at)
+        .is_some_and(|end| end - now < MARGIN_SECONDS)
+}
+
 /// Does what the input says as whom the environment says. It never fails: what goes wrong is the record.
 pub async fn probe(
     http: &reqwest::Client,
     input: &ProbeInput,
     environment: &Environment,
-    source: Option<&TokenSource>,
+    mut source: Option<TokenSource<'_>>,
 ) -> ProbeRecord {
     let started = Instant::now();
     let deadline = started + Duration::from_secs(input.wait_seconds);
@@ -48,7 +75,7 @@ pub async fn probe(
     let mut published = None;
     let (assertion, granted, secrets) = loop {
         tries += 1;
-        let (assertion, token) = read_assertion(source);
+        let (assertion, token) = read_assertion(source.as_mut()).await;
         if let (None, AssertionOutcome::Read(claims)) = (&published, &assertion) {
             published = Some(discovery::fetch(http, &claims.issuer).await);
         }
@@ -86,7 +113,7 @@ enum Failed {
     Exchange(ExchangeError),
 }
 
-fn read_assertion(source: Option<&TokenSource>) -> (AssertionOutcome, Option<String>) {
+async fn read_assertion(source: Option<&mut TokenSource<'_>>) -> (AssertionOutcome, Option<String>) {
     let Some(source) = source else {
         return (
             AssertionOutcome::Missing {
@@ -95,7 +122,7 @@ fn read_assertion(source: Option<&TokenSource>) -> (AssertionOutcome, Option<Str
             None,
         );
     };
-    match source.read() {
+    match source.read().await {
         Err(why) => (AssertionOutcome::Missing { why }, None),
         Ok(token) => match assertion_claims(&token) {
             Some(claims) => (AssertionOutcome::Read(claims), Some(token)),
@@ -176,4 +203,54 @@ fn outcome(granted: Result<AccessToken, Failed>) -> ExchangeOutcome {
 fn now() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use base64::Engine;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    fn token(ends_in: i64) -> String {
+        let body = format!(
+            r#"{{"iss":"https://i/","sub":"s","aud":["a"],"exp":{}}}"#,
+            now() + ends_in
+        );
+        let part = |text: &str| URL_SAFE_NO_PAD.encode(text);
+        format!(
+            "{}.{}.{}",
+            part(r#"{"alg":"RS256"}"#),
+            part(&body),
+            part("signature")
+        )
+    }
+
+    #[tokio::test]
+    async fn a_token_near_its_end_is_renewed_once() {
+        let (old, fresh) = (token(MARGIN_SECONDS / 2), token(600));
+        let asked = AtomicU32::new(0);
+        let renew = || -> Pin<Box<dyn Future<Output = Option<String>> + Send + '_>> {
+            asked.fetch_add(1, Ordering::SeqCst);
+            Box::pin(async { Some(fresh.clone()) })
+        };
+        let mut source = TokenSource::Given {
+            token: old,
+            renew: &renew,
+        };
+        for _ in 0..3 {
+            assert_eq!(source.read().await.as_ref(), Ok(&fresh));
+        }
+        assert_eq!(asked.load(Ordering::SeqCst), 1);
+    }
+
+    #[tokio::test]
+    async fn the_old_token_has_to_do_while_there_is_no_new_one() {
+        let old = token(MARGIN_SECONDS / 2);
+        let mut source = TokenSource::Given {
+            token: old.clone(),
+            renew: &|| Box::pin(async { None }),
+        };
+        assert_eq!(source.read().await, Ok(old));
+    }
 }

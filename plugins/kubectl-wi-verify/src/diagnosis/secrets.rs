@@ -109,7 +109,7 @@ fn refused(facts: &Facts, place: Place, secret: &SecretName, refusal: &VaultRefu
             name,
             format!("the secret {secret} is disabled or outside its validity"),
         )
-        .fix(format!("az keyvault secret set-attributes --vault-name {} --name {} --enabled true", secret.vault, secret.name)),
+        .fix(format!("az keyvault secret set-attributes --vault-name {} --name {} --enabled true", secret.vault_name(), secret.name)),
         (403, _) => forbidden(facts, secret, refusal),
         (404, _) => Finding::new(
             FindingCode::SecretMissing,
@@ -117,7 +117,7 @@ fn refused(facts: &Facts, place: Place, secret: &SecretName, refusal: &VaultRefu
             name,
             format!("the identity may read here, and the vault {} has no secret {}", secret.vault, secret.name),
         )
-        .fix(format!("az keyvault secret list --vault-name {} --query '[].name'  # how is it spelled?", secret.vault)),
+        .fix(format!("az keyvault secret list --vault-name {} --query '[].name'  # how is it spelled?", secret.vault_name())),
         (401, _) => Finding::new(
             FindingCode::VaultUnauthorized,
             Verdict::Fail,

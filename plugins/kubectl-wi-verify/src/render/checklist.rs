@@ -10,7 +10,7 @@ use std::fmt::Write;
 pub enum Detail {
     /// Evidence and fixes of what is not as it should be.
     Faults,
-    /// Evidence of everything.
+    /// What every check is about, and its evidence.
     Everything,
 }
 
@@ -94,6 +94,9 @@ fn one(text: &mut String, report: &Report, detail: Detail) {
 }
 
 fn details(text: &mut String, finding: &Finding, detail: Detail) {
+    if detail == Detail::Everything {
+        line(text, &format!("      {}", style(finding.code.meaning()).dim()));
+    }
     // A consequence has nothing of its own to show: what explains it stands above.
     let evidence = if finding.because_of.is_some() && detail == Detail::Faults {
         &[]
@@ -197,6 +200,11 @@ aks-1  shop/orders
 failed: subject-mismatch
 ";
         assert_eq!(checklist(std::slice::from_ref(&result), Detail::Faults), expected);
+        let wide = checklist(std::slice::from_ref(&result), Detail::Everything);
+        assert!(
+            wide.contains(&format!("\n      {}\n", FindingCode::IssuerOk.meaning())),
+            "{wide}"
+        );
         assert_eq!(names(&[result]), "aks-1/fail\n");
     }
 }

@@ -96,3 +96,19 @@ fn what_works_beats_what_the_operator_may_not_see() {
     assert!(report.has(FindingCode::SecretOk, Verdict::Pass));
     assert!(report.failures().next().is_none());
 }
+
+#[test]
+fn a_fix_names_the_vault_also_when_the_user_gave_its_id() {
+    let id = "/subscriptions/s/resourceGroups/rg/providers/Microsoft.KeyVault/vaults/kv-central";
+    for (status, code, inner) in [
+        (404, "SecretNotFound", None),
+        (403, "Forbidden", Some("SecretDisabled")),
+    ] {
+        let report = report(|facts| {
+            facts.secrets[0].vault = id.to_owned();
+            forbid(facts, status, code, inner);
+        });
+        let fix = &cause(&report).1.fixes[0];
+        assert!(fix.contains("--vault-name kv-central "), "{fix}");
+    }
+}
