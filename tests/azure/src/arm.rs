@@ -16,6 +16,7 @@ mod vaults;
 
 pub(crate) use rights::{Kind, allowed};
 
+use crate::budget::Spent;
 use crate::clock::Millis;
 use crate::http::{Call, Reply};
 use crate::state::State;
@@ -61,19 +62,27 @@ impl Ask<'_> {
 
 /// Answers one request.
 pub(crate) async fn answer(world: &World, call: &Call) -> Reply {
-    let answered = match authenticate(world, call) {
-        Ok(caller) => {
-            router::route(Ask {
-                world,
-                call,
-                caller: &caller,
-                now: call.now,
-            })
-            .await
-        }
-        Err(error) => Err(error),
+    let caller = match authenticate(world, call) {
+        Ok(caller) => caller,
+        Err(error) => return error.into_reply(),
     };
-    answered.unwrap_or_else(ArmError::into_reply)
+    let spent = world.weather().spend(call, caller.object_id);
+    let left = match spent {
+        Some(Spent::Over(refusal)) => return refusal,
+        Some(Spent::Within(header, left)) => Some((header, left)),
+        None => None,
+    };
+    let ask = Ask {
+        world,
+        call,
+        caller: &caller,
+        now: call.now,
+    };
+    let reply = router::route(ask).await.unwrap_or_else(ArmError::into_reply);
+    match left {
+        Some((header, left)) => reply.with_header(header, left.to_string()),
+        None => reply,
+    }
 }
 
 fn authenticate(world: &World, call: &Call) -> Result<Caller, ArmError> {

@@ -5,7 +5,9 @@ use std::time::Duration;
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+use uuid::Uuid;
 
+use crate::budget::{Budgets, Spent};
 use crate::http::{Call, Reply};
 use crate::log::Service;
 
@@ -19,6 +21,8 @@ pub struct Weather {
     pub role_delay_ms: u64,
     /// Milliseconds until a fresh identity's principal can be given roles without naming its type.
     pub principal_delay_ms: u64,
+    /// Milliseconds until Resource Graph lists a fresh identity.
+    pub graph_delay_ms: u64,
     /// Milliseconds that the update of a cluster takes.
     pub cluster_update_ms: u64,
     /// Milliseconds that writing a federated credential takes; another write to the same identity meanwhile is a 409.
@@ -27,6 +31,8 @@ pub struct Weather {
     pub spurious_700213: f64,
     /// Resources on one page of a list.
     pub page_size: usize,
+    /// Whether the documented budgets of the resource manager and of managed identities are enforced (429).
+    pub budgets: bool,
     /// Requests that go wrong.
     pub faults: Vec<Fault>,
 }
@@ -37,10 +43,12 @@ impl Default for Weather {
             credential_delay_ms: 0,
             role_delay_ms: 0,
             principal_delay_ms: 0,
+            graph_delay_ms: 0,
             cluster_update_ms: 300,
             credential_write_ms: 50,
             spurious_700213: 0.0,
             page_size: 100,
+            budgets: false,
             faults: Vec::new(),
         }
     }
@@ -71,6 +79,10 @@ pub struct Fault {
     /// Whether the body is a page of HTML, as proxies send it.
     #[serde(default)]
     pub html: bool,
+    /// Whether there is no answer: the connection is closed, over HTTP/2 its stream is reset. The log does not have such
+    /// a request.
+    #[serde(default)]
+    pub drop: bool,
     /// Milliseconds to wait first.
     #[serde(default)]
     pub delay_ms: u64,
@@ -91,6 +103,7 @@ fn always() -> f64 {
 pub(crate) struct Sky {
     pub(crate) weather: Weather,
     at_start: Weather,
+    budgets: Budgets,
     dice: u64,
 }
 
@@ -98,6 +111,8 @@ pub(crate) struct Sky {
 #[derive(Debug)]
 pub(crate) struct Strike {
     pub(crate) delay: Duration,
+    /// Whether there is no answer after the delay.
+    pub(crate) drop: bool,
     /// Absent: the request goes on after the delay.
     pub(crate) reply: Option<Reply>,
 }
@@ -107,13 +122,20 @@ impl Sky {
         Self {
             at_start: weather.clone(),
             weather,
+            budgets: Budgets::default(),
             dice: 0x9e37_79b9_7f4a_7c15,
         }
     }
 
-    /// Back to the seed's weather.
+    /// Back to the seed's weather, with full budgets.
     pub(crate) fn reset(&mut self) {
         self.weather = self.at_start.clone();
+        self.budgets = Budgets::default();
+    }
+
+    /// Counts a request of this caller against the budgets; nothing if they are not enforced.
+    pub(crate) fn spend(&mut self, call: &Call, caller: Uuid) -> Option<Spent> {
+        self.weather.budgets.then(|| self.budgets.spend(call, caller))
     }
 
     /// Whether something of this share happens now.
@@ -147,6 +169,7 @@ impl Sky {
         }
         Some(Strike {
             delay: Duration::from_millis(fault.delay_ms),
+            drop: fault.drop,
             reply: fault.reply(),
         })
     }

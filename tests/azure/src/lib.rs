@@ -17,10 +17,11 @@
 //! - client certificates and flows other than client credentials;
 //! - making or deleting clusters and vaults through the resource manager: they come from the seed or the admin
 //!   interface;
-//! - throttling by budgets: 429 comes from faults that are switched on.
+//! - throttling by budgets unless [`Weather::budgets`] is switched on, and then for the resource manager alone.
 
 mod admin;
 mod arm;
+mod budget;
 mod clock;
 mod entra;
 pub mod faults;

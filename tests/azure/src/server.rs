@@ -101,6 +101,10 @@ async fn answer(world: &World, role: &Role, peer: SocketAddr, request: Request) 
     let mut struck = None;
     if let Some(strike) = strike {
         tokio::time::sleep(strike.delay).await;
+        if strike.drop {
+            // Ends the task of the connection, or of its stream, without an answer and without a panic's message.
+            std::panic::resume_unwind(Box::new("dropped"));
+        }
         struck = strike.reply;
     }
     let reply = match (struck, role) {

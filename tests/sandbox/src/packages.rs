@@ -21,6 +21,12 @@ pub struct Package {
     is_static: bool,
 }
 
+/// What the tests need that drive the simulated Azure with Azure's SDKs for Python.
+pub const PYTHON_PACKAGES: &[Package] = &[
+    package("python3", &[&["/usr/bin/python3"]]),
+    package("python3-pip", &[&["/usr/bin/pip3"]]),
+];
+
 /// What a sandbox with nodes needs.
 pub const NODE_PACKAGES: &[Package] = &[
     package(

@@ -10,6 +10,7 @@ use crate::cleanup::{self, CleanupError};
 use crate::environment::{self, Helm};
 use crate::inventory;
 use crate::output::{self, talk};
+use crate::packages::{self, PackagesError};
 use crate::programs::{self, ProgramsError};
 use crate::spec::{Kind, Spec};
 use crate::state::{self, StateDir, StateError};
@@ -43,6 +44,9 @@ enum TestError {
     /// Something is on this machine that was not there before.
     #[error("the tests left behind: {}", .0.join(", "))]
     Left(Vec<String>),
+    /// A Debian package.
+    #[error(transparent)]
+    Packages(#[from] PackagesError),
     /// The tool cache.
     #[error(transparent)]
     Tools(#[from] ToolsError),
@@ -64,6 +68,7 @@ impl TestError {
     fn hint(&self) -> Option<String> {
         match self {
             Self::Tools(error) => error.hint().map(str::to_owned),
+            Self::Packages(error) => error.hint(),
             Self::Programs(error) => error.hint(),
             Self::Up(error) => error.hint(),
             Self::Step(command) if command.starts_with("cargo fmt") => Some("cargo fmt --all".to_owned()),
@@ -108,6 +113,7 @@ fn run_all() -> Result<(), TestError> {
             .current_dir(programs::workspace().join(GO_TESTS));
         step(go)
     })?;
+    timed("python", python)?;
     timed("programs", || {
         programs::plugins(&mut talk).map_err(TestError::from)
     })?;
@@ -172,6 +178,19 @@ fn tests(nextest: &Path, state: &StateDir, spec: &Spec) -> Result<(), TestError>
         .envs(environment::variables(state, spec, Helm::Three))
         .env("AKS_SANDBOX_KREW", toolbox.path(Tool::Krew));
     step(command)
+}
+
+/// Python with pip: a user's own, or Debian's.
+fn python() -> Result<(), TestError> {
+    let mut pip = Command::new("python3");
+    pip.args(["-m", "pip", "--version"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    if pip.status().is_ok_and(|status| status.success()) {
+        return Ok(());
+    }
+    Ok(packages::ensure(packages::PYTHON_PACKAGES, &mut talk)?)
 }
 
 /// The test runner, from the tool cache or built into it.

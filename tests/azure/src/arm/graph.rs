@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use super::error::ArmError;
 use super::{Ask, Kind, allowed, clusters, identities, vaults};
 use crate::http::Reply;
-use crate::state::{State, key};
+use crate::state::{Identity, State, key};
 
 /// Rows on one page, unless the request asks for fewer.
 const PAGE: usize = 1000;
@@ -26,10 +26,11 @@ pub(super) fn answer(ask: Ask<'_>) -> Result<Reply, ArmError> {
             .map(str::to_lowercase)
             .collect()
     });
+    let delay = ask.world.weather().weather.graph_delay_ms;
     let rows: Vec<Map<String, Value>> = {
         let mut state = ask.world.state();
         state.settle(ask.now);
-        rows(ask, &state, &query.table)
+        rows(ask, &state, &query.table, delay)
             .into_iter()
             .filter(|row| {
                 let subscription = row
@@ -78,8 +79,9 @@ pub(super) fn answer(ask: Ask<'_>) -> Result<Reply, ArmError> {
         .with_header("x-ms-user-quota-resets-after", "00:00:05"))
 }
 
-/// The rows of a table that the caller may read; what it may not read is not there.
-fn rows(ask: Ask<'_>, state: &State, table: &str) -> Vec<Map<String, Value>> {
+/// The rows of a table that the caller may read; what it may not read is not there, nor an identity younger than the
+/// delay.
+fn rows(ask: Ask<'_>, state: &State, table: &str, delay: u64) -> Vec<Map<String, Value>> {
     let documents: Vec<(&str, Value)> = if table == "resources" {
         let clusters = state.clusters.values().map(|one| {
             (
@@ -87,7 +89,8 @@ fn rows(ask: Ask<'_>, state: &State, table: &str) -> Vec<Map<String, Value>> {
                 clusters::document(one),
             )
         });
-        let identities = state.identities.values().map(|one| {
+        let known = |one: &&Identity| one.created.saturating_add_unsigned(delay) <= ask.now;
+        let identities = state.identities.values().filter(known).map(|one| {
             (
                 "Microsoft.ManagedIdentity/userAssignedIdentities/read",
                 identities::document(state, one),

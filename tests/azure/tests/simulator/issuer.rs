@@ -60,6 +60,7 @@ impl Key {
 #[derive(Default)]
 struct Published {
     issuer: String,
+    without: Option<&'static str>,
     keys: Vec<Value>,
     requests: u32,
 }
@@ -83,6 +84,7 @@ impl Issuer {
         let key = Key::generate("key-1");
         let published = Published {
             issuer: url.clone(),
+            without: None,
             keys: vec![key.jwk.clone()],
             requests: 0,
         };
@@ -92,10 +94,14 @@ impl Issuer {
         let document = move || async move {
             let mut published = for_document.lock().unwrap();
             published.requests += 1;
-            Json(json!({
+            let mut document = json!({
                 "issuer": published.issuer, "jwks_uri": keys_at, "response_types_supported": ["id_token"],
                 "subject_types_supported": ["public"], "id_token_signing_alg_values_supported": ["RS256"],
-            }))
+            });
+            if let (Some(field), Some(fields)) = (published.without, document.as_object_mut()) {
+                fields.remove(field);
+            }
+            Json(document)
         };
         let keys = move || async move { Json(json!({"keys": for_keys.lock().unwrap().keys})) };
         let router = Router::new()
@@ -118,6 +124,11 @@ impl Issuer {
     /// Says another issuer in its document than its address.
     pub(crate) fn publish_as(&self, issuer: &str) {
         issuer.clone_into(&mut self.published.lock().unwrap().issuer);
+    }
+
+    /// Leaves a field out of its document.
+    pub(crate) fn publish_without(&self, field: &'static str) {
+        self.published.lock().unwrap().without = Some(field);
     }
 
     /// Signs by a new key from now on, and publishes only that.

@@ -7,11 +7,13 @@
 
 mod admin;
 mod assertions;
+mod budgets;
 mod clusters;
 mod credentials;
 mod entra;
 mod graph;
 mod issuer;
+mod outages;
 mod refusal;
 mod resources;
 mod roles;

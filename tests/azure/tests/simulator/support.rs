@@ -135,6 +135,12 @@ impl Setup {
         answer(request).await
     }
 
+    /// Whether a request ends without an answer.
+    pub(crate) async fn is_unanswered(&self, url: &str) -> bool {
+        let error = self.http.get(url).send().await.err();
+        error.is_some_and(|error| error.is_request() && !error.is_connect() && !error.is_timeout())
+    }
+
     /// Posts a form to the token endpoint.
     pub(crate) async fn token_of(&self, tenant: &str, form: &[(&str, &str)]) -> Answer {
         let url = format!("{}{tenant}/oauth2/v2.0/token", self.sim.entra_url());

@@ -26,7 +26,8 @@ pub enum AzureCommand {
     },
     /// Show the weather, change it (delays, refusals), or calm it
     Fault {
-        /// What changes, as JSON, e.g. '{"roleDelayMs": 5000}' or '{"faults": [{"service": "arm", "status": 429}]}'
+        /// What changes, as JSON: '{"roleDelayMs": 5000}', '{"budgets": true}',
+        /// '{"faults": [{"service": "arm", "status": 429}]}', '{"faults": [{"service": "vault", "drop": true}]}'
         #[arg(value_name = "JSON")]
         weather: Option<String>,
         /// No delays and no faults any more
