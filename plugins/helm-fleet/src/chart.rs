@@ -1,6 +1,7 @@
 //! The chart: found once, read once, known from then on by its digest.
 
 use crate::digest::Hasher;
+use crate::folder::RunFolder;
 use aks_shared::format;
 use flate2::read::GzDecoder;
 use serde::{Deserialize, Serialize};
@@ -71,6 +72,20 @@ impl Chart {
                 reference: reference.to_owned(),
             });
         }
+        Self::read(path)
+    }
+
+    /// A copy that nobody changes while a run lasts, known by the copy's own content.
+    pub fn kept_in(&self, folder: &RunFolder) -> Result<Self, ChartError> {
+        let name = if self.path.is_dir() { "chart" } else { "chart.tgz" };
+        let copy = folder.copy(&self.path, name).map_err(|source| ChartError::Read {
+            path: self.path.clone(),
+            source,
+        })?;
+        Self::read(copy)
+    }
+
+    fn read(path: PathBuf) -> Result<Self, ChartError> {
         let read = |source| ChartError::Read {
             path: path.clone(),
             source,
@@ -177,6 +192,25 @@ mod tests {
         assert_ne!(
             Chart::load("orders", directory.path()).unwrap().digest,
             first.digest
+        );
+    }
+
+    #[test]
+    fn a_kept_chart_stays_what_it_was() {
+        let directory = tempfile::tempdir().unwrap();
+        let chart = directory.path().join("orders");
+        fs::create_dir_all(chart.join("templates")).unwrap();
+        fs::write(chart.join("Chart.yaml"), METADATA).unwrap();
+        fs::write(chart.join("templates/a.yaml"), "a").unwrap();
+        let folder = RunFolder::create().unwrap();
+        let original = Chart::load("orders", directory.path()).unwrap();
+        let kept = original.kept_in(&folder).unwrap();
+        assert_eq!(kept.digest, original.digest);
+        fs::write(chart.join("templates/a.yaml"), "b").unwrap();
+        assert!(kept.path.starts_with(folder.path()));
+        assert_eq!(
+            fs::read_to_string(kept.path.join("templates/a.yaml")).unwrap(),
+            "a"
         );
     }
 

@@ -1,5 +1,6 @@
 //! The flags of `helm fleet`.
 
+use crate::preflight::loss::OnValueLoss;
 use aks_shared::args::{AzureArgs, ConfirmArgs, KubeArgs, OutputArgs};
 use aks_shared::{Command, ExitStatus, Failure, Session};
 use clap::{Args, Parser, Subcommand};
@@ -69,6 +70,9 @@ pub struct RunArgs {
     /// Folder for the reports, instead of the fleet file's report.dir
     #[arg(long, value_name = "DIR")]
     pub report_dir: Option<PathBuf>,
+    /// What to do about values of a release that the fleet does not have
+    #[arg(long, value_enum, value_name = "WHAT", default_value_t)]
+    pub on_value_loss: OnValueLoss,
     /// Exit 0 when failures stayed within the limits of their stages
     #[arg(long)]
     pub failures_ok: bool,
@@ -93,6 +97,8 @@ pub struct ValidateArgs {
 }
 
 impl Command for FleetCli {
+    const API_VERSION: &'static str = crate::report::API_VERSION;
+
     fn output(&self) -> &OutputArgs {
         match &self.command {
             FleetCommand::Upgrade(args) => &args.output,

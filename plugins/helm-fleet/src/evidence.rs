@@ -56,10 +56,13 @@ async fn collect(pods: &Api<Pod>, release: &str, redaction: &Redaction) -> Vec<S
             );
         }
     }
-    lines
+    let mut lines: Vec<String> = lines
         .into_iter()
         .map(|line| shorten(&redaction.apply(&line)))
-        .collect()
+        .collect();
+    // What is withheld is said once.
+    lines.dedup();
+    lines
 }
 
 /// The pods that are not as they should be, of the release if its pods name it, else of the whole namespace.

@@ -99,13 +99,50 @@ pub fn upgrade_arguments(
     arguments
 }
 
-/// The arguments of `helm template`, for a server of the given version.
-pub fn template_arguments(request: &Request<'_>, kube_version: &str) -> Vec<OsString> {
+/// The arguments of `helm template`, for a server of the given version and for a release that exists or not.
+pub fn template_arguments(request: &Request<'_>, kube_version: &str, is_upgrade: bool) -> Vec<OsString> {
     let mut arguments: Vec<OsString> = ["template", request.release].map(Into::into).into();
     arguments.push(request.chart.into());
     arguments.extend(["--namespace", request.namespace, "--kube-version", kube_version].map(Into::into));
+    if is_upgrade {
+        arguments.push("--is-upgrade".into());
+    }
     push_values(&mut arguments, request);
+    // These win over all files, as they do in the upgrade.
+    let further = value_arguments(&request.settings.args);
+    arguments.extend(
+        further
+            .into_iter()
+            .flat_map(|(flag, value)| [flag.into(), value.into()]),
+    );
     arguments
+}
+
+/// The flags of `helm upgrade` that set values.
+const VALUE_FLAGS: [&str; 7] = [
+    "--set",
+    "--set-string",
+    "--set-json",
+    "--set-file",
+    "--set-literal",
+    "--values",
+    "-f",
+];
+
+/// Those of the user's further arguments that set values, each with its flag.
+pub fn value_arguments(arguments: &[String]) -> Vec<(&str, &str)> {
+    let mut found = Vec::new();
+    let mut rest = arguments.iter().map(String::as_str);
+    while let Some(argument) = rest.next() {
+        let (flag, value) = match argument.split_once('=') {
+            Some((flag, value)) => (flag, Some(value)),
+            None => (argument, None),
+        };
+        if VALUE_FLAGS.contains(&flag) {
+            found.extend(value.or_else(|| rest.next()).map(|value| (flag, value)));
+        }
+    }
+    found
 }
 
 fn push_values(arguments: &mut Vec<OsString>, request: &Request<'_>) {
@@ -166,6 +203,41 @@ mod tests {
              --reset-values|--values|base.yaml|--values|secrets://prod.yaml|--values|o.json|--wait|\
              --timeout|300000ms|--history-max|10|--labels|helm-fleet/digest=abc|\
              --description|helm-fleet run=1 from=0"
+        );
+    }
+
+    #[test]
+    fn a_rendering_has_the_values_of_the_upgrade() {
+        let settings = HelmSpec {
+            args: ["--atomic", "--set", "a=1"].map(str::to_owned).into(),
+            ..HelmSpec::default()
+        };
+        let request = Request {
+            release: "orders",
+            namespace: "shop",
+            chart: Path::new("charts/orders"),
+            files: &[],
+            overrides: Path::new("o.json"),
+            settings: &settings,
+        };
+        let text = |is_upgrade| {
+            let list = template_arguments(&request, "v1.34.0", is_upgrade);
+            list.join(std::ffi::OsStr::new("|")).into_string().unwrap()
+        };
+        let start = "template|orders|charts/orders|--namespace|shop|--kube-version|v1.34.0|";
+        assert_eq!(text(false), format!("{start}--values|o.json|--set|a=1"));
+        assert_eq!(
+            text(true),
+            format!("{start}--is-upgrade|--values|o.json|--set|a=1")
+        );
+    }
+
+    #[test]
+    fn arguments_that_set_values_are_known() {
+        let list = ["--set", "a=1", "--skip-crds", "--set-string=b=2", "-f", "x.yaml"].map(str::to_owned);
+        assert_eq!(
+            value_arguments(&list),
+            [("--set", "a=1"), ("--set-string", "b=2"), ("-f", "x.yaml")]
         );
     }
 

@@ -132,7 +132,8 @@ async fn apply(
     }
     let failed = |error: &dyn std::error::Error| FailureReport::of(Step::Identity, error);
     let name = &identity.name;
-    let outcome = match kubectl_wi_setup::apply(azure, &target.cluster, &identity.plan, say).await {
+    let outcome = match kubectl_wi_setup::apply(azure, &target.cluster, &identity.plan, interrupt, say).await
+    {
         Ok(outcome) => outcome,
         Err(error) => {
             let client_id = identity

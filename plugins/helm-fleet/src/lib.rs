@@ -13,6 +13,7 @@ pub mod event;
 pub mod evidence;
 pub mod executor;
 pub mod fleet;
+pub mod folder;
 mod foreground;
 pub mod helm;
 pub mod identities;

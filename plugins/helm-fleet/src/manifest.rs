@@ -90,14 +90,22 @@ impl Manifests {
         self.account_obstacle(carrier)
     }
 
-    fn account_obstacle(&self, carrier: &Carrier<'_>) -> Option<String> {
-        let account = self.0.iter().find(|object| {
+    /// Whether a service account is among the objects; without a namespace it is in the release's.
+    pub fn has_account(&self, name: &str, namespace: &str) -> bool {
+        self.account(name, namespace).is_some()
+    }
+
+    fn account(&self, name: &str, namespace: &str) -> Option<&Value> {
+        self.0.iter().find(|object| {
             let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str);
             text("/kind") == Some("ServiceAccount")
-                && text("/metadata/name") == Some(carrier.account)
-                && text("/metadata/namespace").is_none_or(|namespace| namespace == carrier.namespace)
-        });
-        let Some(account) = account else {
+                && text("/metadata/name") == Some(name)
+                && text("/metadata/namespace").is_none_or(|found| found == namespace)
+        })
+    }
+
+    fn account_obstacle(&self, carrier: &Carrier<'_>) -> Option<String> {
+        let Some(account) = self.account(carrier.account, carrier.namespace) else {
             return (!carrier.account_is_foreign).then(|| {
                 format!(
                     "the chart renders no service account {:?}: let it, or set serviceAccountOwner: setup",

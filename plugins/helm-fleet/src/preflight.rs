@@ -4,20 +4,25 @@ use crate::chart::Chart;
 use crate::decision::{Desired, IdentityState, decide};
 use crate::event::Action;
 use crate::fleet::{ClusterSpec, Fleet, ServiceAccountOwner};
+use crate::folder::RunFolder;
 use crate::identity;
 use crate::release::Record;
 use crate::targets::Stage;
 use crate::values::Values;
+use crate::values::files::ValuesFiles;
 use aks_shared::Failure;
 use aks_shared::azure::Azure;
 use aks_shared::cluster::{Cluster, Connection};
 use aks_shared::kubeconfig::Kubeconfig;
 use futures::{StreamExt, stream};
 use kubectl_wi_setup::{Observed, Plan, Workload};
+use loss::OnValueLoss;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 
+pub mod loss;
 pub mod render;
 
 /// How many clusters are looked at at once.
@@ -30,6 +35,8 @@ pub struct Subject {
     pub fleet: Fleet,
     /// The folder that its paths start from.
     pub base: PathBuf,
+    /// The values files.
+    pub files: Arc<ValuesFiles>,
     /// The chart.
     pub chart: Chart,
     /// The clusters of this run.
@@ -38,8 +45,12 @@ pub struct Subject {
     pub stages: Vec<Stage>,
     /// The user's kubeconfig.
     pub kubeconfig: Kubeconfig,
+    /// Where everything is kept that helm reads.
+    pub folder: Arc<RunFolder>,
     /// How clusters are reached.
     pub connection: Connection,
+    /// What to do about values that an upgrade would drop.
+    pub on_value_loss: OnValueLoss,
     /// Azure, when the fleet has identities.
     pub azure: Option<Azure>,
 }
@@ -221,7 +232,7 @@ fn expectation(
         };
         return Ok((action, "its identity is new".to_owned()));
     };
-    let values = Values::of(&subject.fleet, &subject.base, spec, &Value::Object(known))?;
+    let values = Values::of(&subject.fleet, &subject.files, spec, &Value::Object(known))?;
     let desired = Desired::new(&subject.fleet, &subject.chart, values);
     let in_order = identities.iter().all(|identity| identity.plan.is_empty());
     let state = if in_order {
@@ -246,6 +257,10 @@ fn problems_of(subject: &Subject, target: &Target) -> Vec<Problem> {
             hints: vec![hint],
             ..Problem::new(&target.spec.name, what)
         });
+    }
+    // What fails here fails in the rendering, which tells of it.
+    if let Ok(values) = render::values_for_rendering(subject, target) {
+        problems.extend(loss::problem(subject, target, &values));
     }
     for identity in &target.identities {
         for conflict in identity.plan.conflicts() {

@@ -34,6 +34,8 @@ pub struct Record {
     pub chart_version: String,
     /// The values that the user gave, merged.
     pub config: Value,
+    /// What the revision consists of, as Helm rendered it.
+    pub manifest: String,
     /// Labels of the Secret, Helm's own among them.
     pub labels: BTreeMap<String, String>,
     secret: String,
@@ -66,6 +68,8 @@ struct Stored {
     chart: StoredChart,
     #[serde(default)]
     config: Value,
+    #[serde(default)]
+    manifest: String,
 }
 
 #[derive(Debug, Deserialize)]
@@ -145,6 +149,7 @@ impl Record {
             chart: stored.chart.metadata.name,
             chart_version: stored.chart.metadata.version,
             config: stored.config,
+            manifest: stored.manifest,
             labels: secret.metadata.labels.clone().unwrap_or_default(),
             secret: secret.metadata.name.clone().unwrap_or_default(),
         })
@@ -215,6 +220,7 @@ impl Record {
             chart: "orders".to_owned(),
             chart_version: "0.1.0".to_owned(),
             config,
+            manifest: String::new(),
             labels: labels.into(),
             secret: String::new(),
         }

@@ -12,7 +12,7 @@ use crate::report::FleetReport;
 use aks_shared::format;
 use aks_shared::ui::Ui;
 use run_file::RunFile;
-use std::io;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 /// All consumers of a run.
@@ -51,26 +51,90 @@ impl Reporters {
     }
 }
 
-/// Writes the report files and returns their paths.
+/// Every report with the name of its file.
+const FILES: [(ReportFormat, &str); 3] = [
+    (ReportFormat::Json, "report.json"),
+    (ReportFormat::Junit, "TEST-fleet.xml"),
+    (ReportFormat::Markdown, "report.md"),
+];
+
+/// Removes the reports of an earlier run, which whoever publishes them would take for this one's.
+pub fn remove_files(spec: &ReportSpec, directory: &Path) -> io::Result<()> {
+    for (_, name) in FILES.iter().filter(|(format, _)| spec.wants(*format)) {
+        match std::fs::remove_file(directory.join(name)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Writes the report files, each whole or not at all, and returns their paths.
 pub fn write_files(report: &FleetReport, spec: &ReportSpec, directory: &Path) -> io::Result<Vec<PathBuf>> {
     std::fs::create_dir_all(directory)?;
     let mut written = Vec::new();
-    let mut write = |format: ReportFormat, name: &str, text: &dyn Fn() -> io::Result<String>| {
-        if spec.wants(format) {
-            let path = directory.join(name);
-            std::fs::write(&path, text()?)?;
-            written.push(path);
-        }
-        io::Result::Ok(())
-    };
-    write(ReportFormat::Json, "report.json", &|| {
-        format::to_json(report).map_err(io::Error::other)
-    })?;
-    write(ReportFormat::Junit, "TEST-fleet.xml", &|| {
-        junit::render(report).map_err(io::Error::other)
-    })?;
-    write(ReportFormat::Markdown, "report.md", &|| {
-        Ok(markdown::render(report))
-    })?;
+    for (format, name) in FILES.into_iter().filter(|(format, _)| spec.wants(*format)) {
+        let text = match format {
+            ReportFormat::Json => format::to_json(report).map_err(io::Error::other)?,
+            ReportFormat::Junit => junit::render(report).map_err(io::Error::other)?,
+            ReportFormat::Markdown => markdown::render(report),
+        };
+        let path = directory.join(name);
+        replace(&path, directory, &text)?;
+        written.push(path);
+    }
     Ok(written)
+}
+
+/// Puts a new file in the place of an old one, without a moment in which it is half written.
+fn replace(path: &Path, directory: &Path, text: &str) -> io::Result<()> {
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".helm-fleet-");
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        // Reports are for others too, as far as the umask lets them.
+        builder.permissions(std::fs::Permissions::from_mode(0o666));
+    }
+    let mut file = builder.tempfile_in(directory)?;
+    file.write_all(text.as_bytes())?;
+    file.persist(path)?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::sample;
+
+    fn names(directory: &Path) -> Vec<String> {
+        let entries = std::fs::read_dir(directory).unwrap();
+        let mut names: Vec<String> = entries
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn reports_are_replaced_whole_and_removed_as_far_as_they_are_ours() {
+        let directory = tempfile::tempdir().unwrap();
+        let all = ReportSpec::default();
+        std::fs::write(directory.path().join("report.md"), "old").unwrap();
+        write_files(&sample::report(), &all, directory.path()).unwrap();
+        assert_eq!(
+            names(directory.path()),
+            ["TEST-fleet.xml", "report.json", "report.md"]
+        );
+        let text = std::fs::read_to_string(directory.path().join("report.md")).unwrap();
+        assert_eq!(text, markdown::render(&sample::report()));
+
+        let junit = ReportSpec {
+            formats: vec![ReportFormat::Junit],
+            ..ReportSpec::default()
+        };
+        remove_files(&junit, directory.path()).unwrap();
+        assert_eq!(names(directory.path()), ["report.json", "report.md"]);
+        remove_files(&all, &directory.path().join("absent")).unwrap();
+    }
 }

@@ -95,7 +95,7 @@ impl Run {
         let ready = self.ready[index].as_ref().map_err(Clone::clone)?;
         let values = Values::of(
             &self.subject.fleet,
-            &self.subject.base,
+            &self.subject.files,
             &target.spec,
             &Value::Object(ready.variables.clone()),
         )
@@ -114,9 +114,14 @@ impl Run {
             Action::Upgrade => TargetStatus::Upgraded,
         };
         let record = if action == Action::RepairIdentity {
-            self.latest(target)
-                .await?
-                .ok_or_else(|| FailureReport::new(Step::Release, "the release has gone"))?
+            let record = self.unmoved(target, course).await?;
+            let record = record.ok_or_else(|| FailureReport::new(Step::Release, "the release has gone"))?;
+            // The number alone does not tell: whoever deletes a release and installs it counts anew.
+            if decide(Some(&record), &desired, &self.subject.chart, state).0 != action {
+                let message = format!("revision {} is not what it was planned from", record.revision);
+                return Err(FailureReport::new(Step::Release, message));
+            }
+            record
         } else {
             self.upgrade(target, &desired, progress, course).await?
         };
@@ -133,13 +138,7 @@ impl Run {
         course: &mut Course,
     ) -> Result<Record, FailureReport> {
         let before = target.record.as_ref().map_or(0, |record| record.revision);
-        let now = self.latest(target).await?.map_or(0, |record| record.revision);
-        if now != before {
-            course.revision = Some(now);
-            let message =
-                format!("the release moved from revision {before} to {now} since the plan was made");
-            return Err(FailureReport::new(Step::Release, message));
-        }
+        self.unmoved(target, course).await?;
         let result = self.helm_upgrade(target, desired, progress).await;
         let after = self.latest(target).await?;
         course.revision = after.as_ref().map(|record| record.revision).or(course.revision);
@@ -196,7 +195,7 @@ impl Run {
         progress.say(format!("helm {}", if base == 0 { "install" } else { "upgrade" }));
         // Helm's timeout bounds each of its waits and hooks, not the whole.
         let deadline = fleet.helm.timeout * 4 + Duration::from_mins(1);
-        let redaction = redaction(&desired.values.files);
+        let redaction = redaction(&desired.values, &target.record);
         let Err(error) = helm.run(&arguments, deadline, &redaction, &self.interrupt).await else {
             return Ok(());
         };
@@ -281,6 +280,16 @@ impl Run {
         Ok(())
     }
 
+    /// The release as it is now, if it is still at the revision that the plan was made from.
+    async fn unmoved(&self, target: &Target, course: &mut Course) -> Result<Option<Record>, FailureReport> {
+        let now = self.latest(target).await?;
+        if let Some(failure) = moved(target.record.as_ref(), now.as_ref()) {
+            course.revision = now.map(|record| record.revision);
+            return Err(failure);
+        }
+        Ok(now)
+    }
+
     async fn latest(&self, target: &Target) -> Result<Option<Record>, FailureReport> {
         let release = &self.subject.fleet.release;
         Record::latest(&target.cluster, &release.namespace, &release.name)
@@ -330,6 +339,16 @@ fn verdict_of(
     Ok(())
 }
 
+/// Why a plan that was made from one record cannot be carried out on another.
+fn moved(planned: Option<&Record>, now: Option<&Record>) -> Option<FailureReport> {
+    let revision = |record: Option<&Record>| record.map_or(0, |record| record.revision);
+    let (before, now) = (revision(planned), revision(now));
+    (before != now).then(|| {
+        let message = format!("the release moved from revision {before} to {now} since the plan was made");
+        FailureReport::new(Step::Release, message)
+    })
+}
+
 fn release_failure(error: &ReleaseError) -> FailureReport {
     FailureReport::of(Step::Release, error)
 }
@@ -361,6 +380,17 @@ mod tests {
             ServiceAccountRef::new("shop", "orders").unwrap(),
             findings,
         )
+    }
+
+    #[test]
+    fn a_plan_holds_for_its_own_revision_only() {
+        let record = |revision| Record::sample(revision, "deployed", Value::Null, []);
+        assert!(moved(Some(&record(3)), Some(&record(3))).is_none());
+        assert!(moved(None, None).is_none());
+        for (planned, now) in [(Some(3), Some(4)), (Some(3), None), (None, Some(1))] {
+            let (planned, now) = (planned.map(record), now.map(record));
+            assert!(moved(planned.as_ref(), now.as_ref()).is_some());
+        }
     }
 
     #[test]

@@ -1,31 +1,37 @@
 //! `helm fleet upgrade`: from the flags to the exit code. What is decided is decided in the modules that this
 //! one calls, one after the other.
 
+mod reports;
+
 use crate::chart::Chart;
 use crate::ci;
 use crate::cli::UpgradeArgs;
 use crate::event::{Event, EventKind, Events, RunPlan};
 use crate::executor::{self, Summary};
-use crate::fleet::{Fleet, ReportSpec};
+use crate::fleet::{ClusterSpec, Fleet};
+use crate::folder::RunFolder;
 use crate::helm::process::Helm;
 use crate::identities;
 use crate::plan::{self, FleetPlan};
 use crate::preflight::{self, Problem, Subject, Target, refusal, render};
 use crate::report::{API_VERSION, FleetReport};
+use crate::reporter::Reporters;
 use crate::reporter::lines::count;
 use crate::reporter::run_file::RunFile;
-use crate::reporter::{Reporters, table, write_files};
 use crate::rollout::{End, Rollout};
 use crate::target::{ProbeSettings, Run};
 use crate::targets::{self, Selection};
 use crate::validate::{check_templates, folder_of};
+use crate::values::files::ValuesFiles;
 use aks_shared::azure::Azure;
 use aks_shared::cluster::Connection;
-use aks_shared::env;
+use aks_shared::env::{self, Env};
+use aks_shared::format::OutputFormat;
 use aks_shared::kubeconfig::Kubeconfig;
 use aks_shared::trust::TrustedRoots;
 use aks_shared::{ExitStatus, Failure, Session};
-use std::path::{Path, PathBuf};
+use reports::{names, print_summary, remove_reports, report_directory, status_after, write_reports};
+use std::path::Path;
 use std::sync::Arc;
 
 /// Where run files are kept, below the working directory.
@@ -50,7 +56,7 @@ pub async fn run(args: &UpgradeArgs, session: &Session) -> Result<ExitStatus, Fa
         prepared = prepare(args, session) => prepared?,
         () = interrupt.cancelled() => return Err(interrupted()),
     };
-    session.ui.status(&plan::render(&prepared.plan));
+    let shown = plan::render(&prepared.plan);
     let empty = plan::is_empty(&prepared.plan);
     if args.confirm.dry_run {
         let pending = args.confirm.detailed_exitcode && !empty;
@@ -59,10 +65,27 @@ pub async fn run(args: &UpgradeArgs, session: &Session) -> Result<ExitStatus, Fa
         } else {
             ExitStatus::Ok
         };
-        session
-            .ui
-            .document(&FleetPlan::new(&prepared.plan, &prepared.targets, status))?;
+        // Here the plan is what was asked for, and so it is data.
+        let text = match session.ui.format() {
+            OutputFormat::Json | OutputFormat::Yaml => {
+                session.ui.status(&shown);
+                session
+                    .ui
+                    .document(&FleetPlan::new(&prepared.plan, &prepared.targets, status))?;
+                return Ok(status);
+            }
+            OutputFormat::Name => names(prepared.plan.targets.iter().map(|target| &target.cluster)),
+            OutputFormat::Table | OutputFormat::Wide => shown,
+        };
+        let failed = |error| Failure::from_error(ExitStatus::Failed, &error);
+        session.ui.data(&text).map_err(failed)?;
         return Ok(status);
+    }
+    if args.output.quiet && !args.confirm.yes && !empty {
+        // Nobody is asked to confirm what was not shown.
+        session.ui.warning(&format!("this is to be confirmed:\n{shown}"));
+    } else {
+        session.ui.status(&shown);
     }
     if !empty {
         let question = format!("Upgrade {}?", count(prepared.plan.targets.len(), "cluster"));
@@ -71,7 +94,7 @@ pub async fn run(args: &UpgradeArgs, session: &Session) -> Result<ExitStatus, Fa
             () = interrupt.cancelled() => return Err(interrupted()),
         }
     }
-    let directory = report_directory(args, &prepared.subject);
+    let directory = report_directory(args, Some(&prepared.subject.fleet), &prepared.subject.base);
     let spec = prepared.subject.fleet.report.clone();
     // Nothing can be lost where nothing is done, so only a run that changes something keeps a run file.
     let run_file = if empty {
@@ -80,21 +103,34 @@ pub async fn run(args: &UpgradeArgs, session: &Session) -> Result<ExitStatus, Fa
         Some(create_run_file(&prepared.plan.run)?)
     };
     let (report, status) = execute(args, session, prepared, run_file).await;
-    finish(session, report.as_ref(), &spec, directory.as_deref())?;
-    Ok(status)
+    let Some(report) = report else { return Ok(status) };
+    if let Some(directory) = directory {
+        write_reports(session, &report, &spec, &directory);
+    }
+    let printed = print_summary(session, &report);
+    Ok(status_after(status, printed, session))
 }
 
 /// Loads and checks everything; touches nothing.
 async fn prepare(args: &UpgradeArgs, session: &Session) -> Result<Prepared, Failure> {
     let (ui, env) = (&session.ui, &session.env);
-    let fleet = Fleet::load(&args.fleet.file)?;
+    let loaded = Fleet::load(&args.fleet.file);
     let base = folder_of(&args.fleet.file);
+    if !args.confirm.dry_run {
+        remove_reports(args, loaded.as_ref().ok(), &base)?;
+    }
+    let fleet = loaded?;
+    check_driver(env)?;
     let chart = Chart::load(&fleet.chart.reference, &base)?;
     let kubeconfig = Kubeconfig::load(args.kube.kubeconfig.as_deref(), env)?;
     let selection = selection(args)?;
     let clusters = targets::clusters(&fleet, &selection, &kubeconfig.contexts())?;
     let (clusters, stages) = targets::select(clusters, fleet.rollout.as_ref(), &selection)?;
-    check_templates(&fleet, &base, &clusters)?;
+    check_ids(&fleet, &clusters)?;
+    let folder = Arc::new(RunFolder::create().map_err(|error| unkept(&error))?);
+    let files = Arc::new(ValuesFiles::kept_in(&base, Arc::clone(&folder)));
+    check_templates(&fleet, &files, &clusters)?;
+    let chart = chart.kept_in(&folder)?;
 
     let azure = if fleet.identities.is_empty() {
         None
@@ -115,11 +151,14 @@ async fn prepare(args: &UpgradeArgs, session: &Session) -> Result<Prepared, Fail
     let subject = Subject {
         fleet,
         base,
+        files,
         chart,
         clusters,
         stages,
         kubeconfig,
+        folder,
         connection,
+        on_value_loss: args.run.on_value_loss,
         azure,
     };
     if let Some(why) = probe(args, session).obstacle(&subject) {
@@ -134,13 +173,11 @@ async fn prepare(args: &UpgradeArgs, session: &Session) -> Result<Prepared, Fail
         .map_err(|problems| refusal(&problems, subject.clusters.len()))?;
     // A run that has nothing to do starts no helm at all.
     let helm = if targets.iter().any(render::needs_helm) {
-        let helm = Helm::find(
-            args.run.helm_bin.as_ref(),
-            env,
-            &subject.kubeconfig,
-            &session.interrupt,
-        )
-        .await?;
+        let kubeconfig = subject
+            .folder
+            .keep_kubeconfig(&subject.kubeconfig)
+            .map_err(|error| unkept(&error))?;
+        let helm = Helm::find(args.run.helm_bin.as_ref(), env, kubeconfig, &session.interrupt).await?;
         ui.detail(&format!("helm {}", helm.version()));
         let problems: Vec<Problem> = render::check(&subject, &targets, &helm, &session.interrupt).await;
         if !problems.is_empty() {
@@ -232,38 +269,6 @@ async fn execute(
     (reporters.into_report(), status)
 }
 
-/// Prints the summary and writes the report files.
-fn finish(
-    session: &Session,
-    report: Option<&FleetReport>,
-    spec: &ReportSpec,
-    directory: Option<&Path>,
-) -> Result<(), Failure> {
-    let Some(report) = report else { return Ok(()) };
-    let failed = |error: &dyn std::error::Error| Failure::from_error(ExitStatus::Failed, error);
-    if session.ui.format().is_document() {
-        session.ui.document(report)?;
-    } else {
-        session
-            .ui
-            .data(&table::render(report))
-            .map_err(|error| failed(&error))?;
-    }
-    if let Some(directory) = directory {
-        match write_files(report, spec, directory) {
-            Ok(files) => files
-                .iter()
-                .for_each(|file| session.ui.status(&format!("wrote {}", file.display()))),
-            // The clusters are what they are: a report that cannot be written must not hide how the run ended.
-            Err(error) => session.ui.warning(&format!(
-                "cannot write reports to {}: {error}",
-                directory.display()
-            )),
-        }
-    }
-    Ok(())
-}
-
 fn reason(plan: &RunPlan, summary: Summary, status: ExitStatus) -> String {
     match (summary.end, status) {
         (_, ExitStatus::Interrupted | ExitStatus::Terminated) => {
@@ -325,16 +330,37 @@ fn probe(args: &UpgradeArgs, session: &Session) -> ProbeSettings {
     }
 }
 
-fn report_directory(args: &UpgradeArgs, subject: &Subject) -> Option<PathBuf> {
-    let configured = || {
-        subject
-            .fleet
-            .report
-            .dir
-            .as_ref()
-            .map(|dir| subject.base.join(dir))
-    };
-    args.run.report_dir.clone().or_else(configured)
+/// Releases are read from Secrets, so helm must write them there.
+fn check_driver(env: &Env) -> Result<(), Failure> {
+    let driver = env.get("HELM_DRIVER").unwrap_or_default();
+    if matches!(driver.as_str(), "" | "secret" | "secrets") {
+        return Ok(());
+    }
+    Err(Failure::refused(format!(
+        "HELM_DRIVER is {driver:?}; only releases in Secrets are supported"
+    ))
+    .hint("unset HELM_DRIVER"))
+}
+
+/// Without identities nobody signs in to Azure, and nobody can say which cluster a context leads to.
+fn check_ids(fleet: &Fleet, clusters: &[ClusterSpec]) -> Result<(), Failure> {
+    let named: Vec<String> = clusters
+        .iter()
+        .filter(|cluster| fleet.identities.is_empty() && cluster.id.is_some())
+        .map(|cluster| cluster.name.clone())
+        .collect();
+    if named.is_empty() {
+        return Ok(());
+    }
+    let why = "a cluster's id is proven together with its identities, and the fleet has none";
+    Err(Failure::refused(why)
+        .with_causes(named)
+        .hint("take clusters[].id out, or add identities"))
+}
+
+fn unkept(error: &std::io::Error) -> Failure {
+    Failure::refused("what helm is to read cannot be kept in a temporary folder; nothing was touched")
+        .caused_by(error)
 }
 
 fn create_run_file(run: &str) -> Result<RunFile, Failure> {
@@ -352,4 +378,29 @@ fn run_id() -> String {
     let now = jiff::Timestamp::now().strftime("%Y%m%d-%H%M%S").to_string();
     let unique = uuid::Uuid::new_v4().simple().to_string();
     format!("{now}-{}", &unique[..6])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn an_id_that_nobody_would_prove_is_refused() {
+        let fleet = |identities: serde_json::Value| -> Fleet {
+            serde_json::from_value(json!({"apiVersion": "helmfleet/v1alpha1", "kind": "Fleet",
+                "release": {"name": "orders", "namespace": "shop"}, "chart": {"ref": "x"}, "identities": identities,
+                "clusters": [{"name": "a", "context": "a", "id": "/subscriptions/s"}, {"name": "b", "context": "b"}]}))
+            .unwrap()
+        };
+        let without = fleet(json!({}));
+        let failure = check_ids(&without, &without.clusters).unwrap_err();
+        assert_eq!(
+            (failure.status, failure.causes),
+            (ExitStatus::Refused, vec!["a".to_owned()])
+        );
+        assert!(check_ids(&without, &without.clusters[1..]).is_ok());
+        let with = fleet(json!({"orders": {"serviceAccount": "orders"}}));
+        assert!(check_ids(&with, &with.clusters).is_ok());
+    }
 }

@@ -7,6 +7,7 @@ use crate::reporter::lines::count;
 use crate::target::placeholders;
 use crate::targets::{self, Selection};
 use crate::values::Values;
+use crate::values::files::ValuesFiles;
 use aks_shared::kubeconfig::Kubeconfig;
 use aks_shared::{ExitStatus, Failure, Session};
 use serde_json::json;
@@ -24,7 +25,7 @@ pub fn run(args: &ValidateArgs, session: &Session) -> Result<ExitStatus, Failure
     };
     let clusters = targets::clusters(&fleet, &selection, &kubeconfig.contexts())?;
     let stages = targets::stages(&clusters, fleet.rollout.as_ref())?;
-    check_templates(&fleet, &base, &clusters)?;
+    check_templates(&fleet, &ValuesFiles::new(&base), &clusters)?;
     session.ui.document(&json!({
         "apiVersion": crate::report::API_VERSION,
         "kind": "FleetValidation",
@@ -54,13 +55,13 @@ pub fn folder_of(file: &Path) -> PathBuf {
 /// Renders every template for every cluster with placeholders for what is not known yet, and lists what fails.
 pub fn check_templates(
     fleet: &Fleet,
-    base: &Path,
+    files: &ValuesFiles,
     clusters: &[crate::fleet::ClusterSpec],
 ) -> Result<(), Failure> {
     let identities = placeholders(fleet);
     let mut problems = Vec::new();
     for cluster in clusters {
-        if let Err(error) = Values::of(fleet, base, cluster, &identities) {
+        if let Err(error) = Values::of(fleet, files, cluster, &identities) {
             let causes = aks_shared::causes(&error);
             let why = std::iter::once(error.to_string())
                 .chain(causes)

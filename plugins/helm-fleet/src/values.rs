@@ -1,10 +1,14 @@
 //! The values of one target: the user's files, untouched, and our overrides, rendered and merged last.
 
+pub mod files;
+
 use crate::digest::Hasher;
 use crate::fleet::{ClusterSpec, Fleet, ValuesSpec};
 use aks_shared::template::{self, TemplateError};
+use files::ValuesFiles;
 use serde_json::{Map, Value, json};
-use std::path::{Path, PathBuf};
+use std::io::ErrorKind;
+use std::path::PathBuf;
 
 /// What `helm upgrade` is given as values, and the digest of all that decides what it stores.
 #[derive(Debug, Clone, PartialEq)]
@@ -54,7 +58,7 @@ impl Values {
     /// Renders the values of a cluster; `identities` is what templates know as `identities`.
     pub fn of(
         fleet: &Fleet,
-        base: &Path,
+        source: &ValuesFiles,
         cluster: &ClusterSpec,
         identities: &Value,
     ) -> Result<Self, ValuesError> {
@@ -62,7 +66,7 @@ impl Values {
         let mut files = Vec::new();
         for (key, list) in [("values", &fleet.values), ("clusters[].values", &cluster.values)] {
             for spec in list {
-                files.extend(values_file(key, spec, base, &variables)?);
+                files.extend(values_file(key, spec, source, &variables)?);
             }
         }
         let overrides = render_tree("overrides", &Value::Object(fleet.overrides.clone()), &variables)?;
@@ -103,21 +107,24 @@ fn variables(fleet: &Fleet, cluster: &ClusterSpec, identities: &Value) -> Value 
 fn values_file(
     key: &str,
     spec: &ValuesSpec,
-    base: &Path,
+    source: &ValuesFiles,
     variables: &Value,
 ) -> Result<Option<ValuesFile>, ValuesError> {
     let name = render(key, &spec.file, variables)?;
     if name.contains("://") {
         return Ok(Some(ValuesFile::Remote(name)));
     }
-    let path = base.join(name);
-    match std::fs::read(&path) {
-        Ok(content) => {
-            let digest = Hasher::new("file").bytes("content", &content).hex();
-            Ok(Some(ValuesFile::Local { path, digest }))
-        }
-        Err(error) if spec.optional && error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(source) => Err(ValuesError::Read { path, source }),
+    let failed = |error| ValuesError::Read {
+        path: source.source(&name),
+        source: error,
+    };
+    match source.get(&name).map_err(failed)? {
+        Some(kept) => Ok(Some(ValuesFile::Local {
+            path: kept.path,
+            digest: kept.digest,
+        })),
+        None if spec.optional => Ok(None),
+        None => Err(failed(ErrorKind::NotFound.into())),
     }
 }
 
@@ -176,6 +183,7 @@ pub fn is_part_of(part: &Value, whole: &Value) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::path::Path;
 
     fn fleet(overrides: &Value, values: &str) -> Fleet {
         let text = format!(
@@ -183,6 +191,10 @@ mod tests {
                 "chart": {{"ref": "x"}}, "values": {values}, "overrides": {overrides}}}"#
         );
         serde_json::from_str(&text).unwrap()
+    }
+
+    fn here() -> ValuesFiles {
+        ValuesFiles::new(Path::new("."))
     }
 
     fn cluster() -> ClusterSpec {
@@ -196,7 +208,7 @@ mod tests {
             "vault": "{{ identities.orders.vaults['kv-central'].name }}"});
         let identities =
             json!({"orders": {"clientId": "123", "vaults": {"kv-central": {"name": "kv-central"}}}});
-        let values = Values::of(&fleet(&overrides, "[]"), Path::new("."), &cluster(), &identities).unwrap();
+        let values = Values::of(&fleet(&overrides, "[]"), &here(), &cluster(), &identities).unwrap();
         assert_eq!(
             values.overrides,
             json!({"id": "123", "n": 1, "list": ["prod", true], "vault": "kv-central"})
@@ -206,7 +218,7 @@ mod tests {
     #[test]
     fn an_unknown_variable_names_its_key() {
         let overrides = json!({"a": {"b": ["{{ cluster.nam }}"]}});
-        let error = Values::of(&fleet(&overrides, "[]"), Path::new("."), &cluster(), &json!({})).unwrap_err();
+        let error = Values::of(&fleet(&overrides, "[]"), &here(), &cluster(), &json!({})).unwrap_err();
         assert_eq!(error.to_string(), "overrides.a.b[0]");
     }
 
@@ -215,21 +227,35 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         std::fs::write(directory.path().join("prod.yaml"), "a: 1").unwrap();
         let list = r#"["{{ cluster.labels.env }}.yaml", {"file": "absent.yaml", "optional": true}]"#;
-        let of = || Values::of(&fleet(&json!({}), list), directory.path(), &cluster(), &json!({})).unwrap();
+        let of = || {
+            Values::of(
+                &fleet(&json!({}), list),
+                &ValuesFiles::new(directory.path()),
+                &cluster(),
+                &json!({}),
+            )
+            .unwrap()
+        };
         let first = of();
         assert_eq!(first.files.len(), 1);
         assert!(first.are_comparable());
         std::fs::write(directory.path().join("prod.yaml"), "a: 2").unwrap();
         assert_ne!(of().digest(), first.digest());
         let required = fleet(&json!({}), r#"["absent.yaml"]"#);
-        let error = Values::of(&required, directory.path(), &cluster(), &json!({})).unwrap_err();
+        let error = Values::of(
+            &required,
+            &ValuesFiles::new(directory.path()),
+            &cluster(),
+            &json!({}),
+        )
+        .unwrap_err();
         assert!(matches!(error, ValuesError::Read { .. }));
     }
 
     #[test]
     fn addresses_are_left_to_helm() {
         let list = r#"["secrets://prod.yaml"]"#;
-        let values = Values::of(&fleet(&json!({}), list), Path::new("."), &cluster(), &json!({})).unwrap();
+        let values = Values::of(&fleet(&json!({}), list), &here(), &cluster(), &json!({})).unwrap();
         assert_eq!(values.files, [ValuesFile::Remote("secrets://prod.yaml".into())]);
         assert!(!values.are_comparable());
     }

@@ -3,10 +3,12 @@
 use crate::names;
 use crate::outcome::{ChangeRecord, Outcome};
 use crate::plan::{AccountSpec, Plan};
+use aks_shared::ExitStatus;
 use aks_shared::azure::arm::role_definition_id;
 use aks_shared::azure::{ArmError, Azure};
 use aks_shared::cluster::Cluster;
 use aks_shared::identity::Trust;
+use aks_shared::interrupt::Interrupt;
 use aks_shared::labels;
 use k8s_openapi::api::core::v1::{Namespace, ServiceAccount};
 use kube::Api;
@@ -32,6 +34,16 @@ pub enum ApplyError {
         /// What was changed before.
         changes: Vec<ChangeRecord>,
     },
+    /// The command was asked to stop; what was under way was finished.
+    #[error("interrupted before {what} was written")]
+    Interrupted {
+        /// What was to be written next.
+        what: String,
+        /// The status to exit with.
+        status: ExitStatus,
+        /// What was changed before.
+        changes: Vec<ChangeRecord>,
+    },
     /// The cluster refused a write.
     #[error("cannot write {what}")]
     Cluster {
@@ -49,7 +61,9 @@ impl ApplyError {
     pub fn changes(&self) -> &[ChangeRecord] {
         match self {
             Self::Conflicts { .. } => &[],
-            Self::Azure { changes, .. } | Self::Cluster { changes, .. } => changes,
+            Self::Azure { changes, .. }
+            | Self::Cluster { changes, .. }
+            | Self::Interrupted { changes, .. } => changes,
         }
     }
 }
@@ -57,11 +71,13 @@ impl ApplyError {
 /// Carries out a plan; an empty one writes nothing and gives the same outcome.
 ///
 /// # Errors
-/// When the plan has conflicts, and when Azure or the cluster refuses a write.
+/// When the plan has conflicts, when Azure or the cluster refuses a write, and when the command is asked to stop: no
+/// further object is written then.
 pub async fn apply(
     azure: &Azure,
     cluster: &Cluster,
     plan: &Plan,
+    interrupt: &Interrupt,
     say: &(dyn Fn(&str) + Sync),
 ) -> Result<Outcome, ApplyError> {
     let conflicts = plan.conflicts();
@@ -71,6 +87,7 @@ pub async fn apply(
     let mut writer = Writer {
         azure,
         cluster,
+        interrupt,
         say,
         changes: Vec::new(),
     };
@@ -85,6 +102,7 @@ pub async fn apply(
 struct Writer<'a> {
     azure: &'a Azure,
     cluster: &'a Cluster,
+    interrupt: &'a Interrupt,
     say: &'a (dyn Fn(&str) + Sync),
     changes: Vec<ChangeRecord>,
 }
@@ -98,7 +116,7 @@ impl Writer<'_> {
             return Ok((ids.0.unwrap_or_default(), ids.1.unwrap_or_default()));
         }
         let name = target.id.name().to_owned();
-        self.say(&format!("managed identity {name}"));
+        self.begin(format!("managed identity {name}"))?;
         let written = self
             .azure
             .arm
@@ -114,7 +132,7 @@ impl Writer<'_> {
         let Some(wanted) = plan.federated_credential.written() else {
             return Ok(());
         };
-        self.say(&format!("federated credential {}", wanted.name));
+        self.begin(format!("federated credential {}", wanted.name))?;
         let trust = Trust {
             issuer: wanted.issuer.clone(),
             subject: wanted.subject.clone(),
@@ -141,7 +159,7 @@ impl Writer<'_> {
         for change in &plan.grants {
             let Some(wanted) = change.written() else { continue };
             let name = format!("{}/{}", wanted.vault, wanted.secret.name);
-            self.say(&format!("role at secret {name}"));
+            self.begin(format!("role at secret {name}"))?;
             let id = names::assignment_name(&wanted.scope, principal_id, &wanted.role);
             let role = role_definition_id(wanted.scope.subscription(), &wanted.role);
             let written = self
@@ -163,7 +181,7 @@ impl Writer<'_> {
         let Some(wanted) = change.written() else {
             return Ok(());
         };
-        self.say(&format!("namespace {}", wanted.name));
+        self.begin(format!("namespace {}", wanted.name))?;
         let namespace = Namespace {
             metadata: kube::api::ObjectMeta {
                 name: Some(wanted.name.clone()),
@@ -192,7 +210,7 @@ impl Writer<'_> {
             return Ok(());
         };
         let name = wanted.account.to_string();
-        self.say(&format!("service account {name}"));
+        self.begin(format!("service account {name}"))?;
         let accounts =
             Api::<ServiceAccount>::namespaced(self.cluster.client.clone(), &wanted.account.namespace);
         let mut params = PatchParams::apply(labels::FIELD_MANAGER);
@@ -204,8 +222,18 @@ impl Writer<'_> {
         Ok(())
     }
 
-    fn say(&self, text: &str) {
-        (self.say)(text);
+    /// Announces the next write, unless the command is to stop.
+    fn begin(&self, what: String) -> Result<(), ApplyError> {
+        if let Some(status) = self.interrupt.status() {
+            let changes = self.changes.clone();
+            return Err(ApplyError::Interrupted {
+                what,
+                status,
+                changes,
+            });
+        }
+        (self.say)(&what);
+        Ok(())
     }
 
     fn record(

@@ -205,10 +205,10 @@ impl From<ApplyError> for Failure {
         let conflicts = matches!(error, ApplyError::Conflicts { .. });
         // A missing right that shows at the very first write has left nothing behind.
         let refused = untouched && (forbidden || conflicts);
-        let status = if refused {
-            ExitStatus::Refused
-        } else {
-            ExitStatus::Failed
+        let status = match &error {
+            ApplyError::Interrupted { status, .. } => *status,
+            _ if refused => ExitStatus::Refused,
+            _ => ExitStatus::Failed,
         };
         let mut failure = Self::from_error(status, &error);
         if let ApplyError::Azure { source, .. } = error {

@@ -256,7 +256,7 @@ async fn carry_out(azure: &Azure, one: &Planned, args: &SetupArgs, session: &Ses
         carried.failure = Some(interrupted(session));
         return carried;
     }
-    let outcome = match apply(azure, &one.cluster, &one.plan, &say).await {
+    let outcome = match apply(azure, &one.cluster, &one.plan, &session.interrupt, &say).await {
         Ok(outcome) => outcome,
         Err(error) => {
             carried.changes = json!(error.changes());

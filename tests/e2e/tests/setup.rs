@@ -7,7 +7,7 @@ use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 
 const CONTEXT: &str = "aks-weu-1";
 const SECRET: &str = "kv-central/db-password";
@@ -272,8 +272,8 @@ fn rights_are_asked_for_before_the_first_write() {
     assert_eq!(questions_about_rights(&world, &client), asked);
 }
 
-/// Starts a command line and kills it when it says that it begins with something.
-fn kill_at(line: &str, beginning: &str) {
+/// Starts a command line and sends it a signal when it says that it begins with something; how it ended.
+fn signal_at(line: &str, beginning: &str, signal: &str) -> ExitStatus {
     let mut words = line.split_whitespace();
     let mut child = Command::new(words.next().expect("a line names a program"))
         .args(words)
@@ -289,10 +289,11 @@ fn kill_at(line: &str, beginning: &str) {
         let is_it = line.starts_with(&format!("{CONTEXT}: ")) && line.contains(beginning);
         said.push(line);
         if is_it {
-            child.kill().expect("it can be killed");
-            let ended = child.wait().expect("it ends");
-            assert_eq!(ended.code(), None, "it had ended before it was killed");
-            return;
+            let sent = Command::new("kill")
+                .args([signal, &child.id().to_string()])
+                .status();
+            assert!(sent.is_ok_and(|sent| sent.success()), "it cannot be signalled");
+            return child.wait().expect("it ends");
         }
     }
     let _ = child.wait();
@@ -316,7 +317,8 @@ fn a_run_that_was_killed_at_any_step_is_completed_by_the_next() {
             "kubectl-wi-setup --context {CONTEXT} -n {namespace} --service-account orders --secret {SECRET} \
              --service-account-owner setup --yes"
         );
-        kill_at(&setup, step);
+        let ended = signal_at(&setup, step, "-KILL");
+        assert_eq!(ended.code(), None, "it had ended before it was killed");
         let made = world.run(&format!("{setup} -o json")).expect(0).json();
         let again = world.run(&format!("{setup} -o json")).expect(0).json();
         assert_eq!(again["changes"], json!([]), "killed at {step}");
@@ -340,4 +342,29 @@ fn a_run_that_was_killed_at_any_step_is_completed_by_the_next() {
             "killed at {step}"
         );
     }
+}
+
+#[test]
+fn a_run_that_is_interrupted_finishes_its_write_and_begins_no_other() {
+    let world = World::join();
+    let namespace = world.namespace("interrupt");
+    let setup = format!(
+        "kubectl-wi-setup --context {CONTEXT} -n {namespace} --service-account orders --secret {SECRET} \
+         --service-account-owner setup --yes"
+    );
+    // The first write takes long enough for the signal to arrive while it is under way.
+    let slow = r#"{"faults": [{"service": "arm", "method": "PUT", "path": "/e2e-slow-", "delayMs": 3000}]}"#;
+    let name = format!("e2e-slow-{namespace}");
+    world.sandbox(&["azure", "fault", slow]).expect(0);
+    let ended = signal_at(
+        &format!("{setup} --identity-name {name}"),
+        "managed identity ",
+        "-INT",
+    );
+    world.sandbox(&["azure", "fault", "--calm"]).expect(0);
+    assert_eq!(ended.code(), Some(130));
+    let identity = identity_id(&world, &name);
+    assert_eq!(credentials(&world, &identity), Vec::<Value>::new());
+    world.run(&format!("{setup} --identity-name {name}")).expect(0);
+    assert_eq!(credentials(&world, &identity).len(), 1);
 }

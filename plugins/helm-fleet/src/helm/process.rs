@@ -4,7 +4,6 @@ use super::redact::{Redaction, tail};
 use super::version::{HelmVersion, VersionError};
 use aks_shared::env::Env;
 use aks_shared::interrupt::Interrupt;
-use aks_shared::kubeconfig::Kubeconfig;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::{ExitStatus, Output, Stdio};
@@ -35,7 +34,7 @@ const INHERITED: [&str; 11] = [
 #[derive(Debug, Clone)]
 pub struct Helm {
     binary: PathBuf,
-    kubeconfig: OsString,
+    kubeconfig: PathBuf,
     version: HelmVersion,
 }
 
@@ -100,11 +99,12 @@ impl HelmError {
 }
 
 impl Helm {
-    /// Finds helm (`--helm-bin`, else `$HELM_BIN`, else the path) and asks for its version.
+    /// Finds helm (`--helm-bin`, else `$HELM_BIN`, else the path) and asks for its version. All its runs read
+    /// `kubeconfig` and no other.
     pub async fn find(
         explicit: Option<&PathBuf>,
         env: &Env,
-        kubeconfig: &Kubeconfig,
+        kubeconfig: PathBuf,
         interrupt: &Interrupt,
     ) -> Result<Self, HelmError> {
         let named = explicit
@@ -113,7 +113,6 @@ impl Helm {
             .unwrap_or_else(|| "helm".into());
         // Helm hands its own argv[0] to plugins, which may be a bare name.
         let binary = which::which(named)?;
-        let kubeconfig = std::env::join_paths(kubeconfig.paths()).unwrap_or_default();
         let mut helm = Self {
             binary,
             kubeconfig,
@@ -175,9 +174,7 @@ impl Helm {
         for variable in INHERITED {
             command.env_remove(variable);
         }
-        if !self.kubeconfig.is_empty() {
-            command.env("KUBECONFIG", &self.kubeconfig);
-        }
+        command.env("KUBECONFIG", &self.kubeconfig);
         // An own group: the terminal's Ctrl-C must not reach helm behind our back.
         #[cfg(unix)]
         command.process_group(0);
@@ -286,7 +283,7 @@ mod tests {
             directory,
             Helm {
                 binary,
-                kubeconfig: OsString::new(),
+                kubeconfig: "/run/kubeconfig.json".into(),
                 version,
             },
         )
@@ -304,6 +301,15 @@ mod tests {
             .await
             .unwrap_err();
         assert_eq!(error.output(), Some("Error: token [redacted]"));
+    }
+
+    #[tokio::test]
+    async fn helm_reads_the_kubeconfig_of_the_run() {
+        let (_directory, helm) = fake("echo $KUBECONFIG");
+        let text = run(&helm, Duration::from_mins(1), &Interrupt::new())
+            .await
+            .unwrap();
+        assert_eq!(text, "/run/kubeconfig.json\n");
     }
 
     #[tokio::test]

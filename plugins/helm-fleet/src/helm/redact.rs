@@ -1,6 +1,8 @@
 //! Takes secrets out of what helm printed, before it reaches an event or a person.
 
 use aks_shared::format;
+use base64::Engine;
+use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use serde_json::Value;
 use std::collections::BTreeSet;
 
@@ -8,12 +10,23 @@ use std::collections::BTreeSet;
 #[derive(Clone, Default)]
 pub struct Redaction {
     texts: BTreeSet<String>,
+    /// Whether there are values that cannot be told.
+    is_blind: bool,
 }
 
+/// What stands for an output whose secrets are not known.
+const WITHHELD: &str = "[withheld: a values file cannot be read here, so what is secret in it is not known]";
+/// Shorter ones would black out half of the text, and protect nothing.
+const SHORTEST: usize = 6;
+
 /// Parts of key names whose values are secret.
-const SENSITIVE: [&str; 7] = [
+const SENSITIVE: [&str; 11] = [
     "password",
     "passwd",
+    "pwd",
+    "passphrase",
+    "apikey",
+    "accesskey",
     "secret",
     "token",
     "credential",
@@ -22,12 +35,32 @@ const SENSITIVE: [&str; 7] = [
 ];
 
 impl Redaction {
-    /// Learns the secret values of a values file.
+    /// Learns the secret values of a values file. From one that cannot be parsed nothing is learned, and then
+    /// nothing passes.
     #[must_use]
-    pub fn with_values(mut self, yaml: &str) -> Self {
-        if let Ok(values) = format::from_yaml::<Value>(yaml) {
-            self.collect(&values, Sensitivity::Plain);
+    pub fn with_file(self, yaml: &str) -> Self {
+        // An empty file is no document to the parser.
+        let has_content = yaml
+            .lines()
+            .any(|line| !line.trim().is_empty() && !line.starts_with('#'));
+        match format::from_yaml::<Value>(yaml) {
+            Ok(values) => self.with_values(&values),
+            Err(_) if has_content => self.blind(),
+            Err(_) => self,
         }
+    }
+
+    /// Learns the secret ones of merged values.
+    #[must_use]
+    pub fn with_values(mut self, values: &Value) -> Self {
+        self.collect(values, Sensitivity::Plain);
+        self
+    }
+
+    /// There are values that cannot be told, so nothing passes.
+    #[must_use]
+    pub fn blind(mut self) -> Self {
+        self.is_blind = true;
         self
     }
 
@@ -35,7 +68,7 @@ impl Redaction {
         match value {
             Value::Object(members) => {
                 for (name, member) in members {
-                    let plain: String = name.chars().filter(|c| *c != '-' && *c != '_').collect();
+                    let plain: String = name.chars().filter(char::is_ascii_alphanumeric).collect();
                     let plain = plain.to_ascii_lowercase();
                     let sensitive = SENSITIVE.iter().any(|part| plain.contains(part));
                     self.collect(
@@ -49,16 +82,31 @@ impl Redaction {
                 }
             }
             Value::Array(items) => items.iter().for_each(|item| self.collect(item, sensitivity)),
-            // Short ones would black out half of the text, and protect nothing.
-            Value::String(text) if sensitivity == Sensitivity::Secret && text.len() >= 6 => {
-                self.texts.insert(text.clone());
+            Value::String(text) if sensitivity == Sensitivity::Secret => self.learn(text),
+            Value::Number(number) if sensitivity == Sensitivity::Secret => {
+                self.learn(&number.to_string());
+                self.texts.extend(number.as_f64().map(as_go_prints));
             }
             _ => {}
         }
     }
 
+    /// Keeps a secret, each of its lines, as output is cut at lines, and its base64, as Kubernetes keeps it.
+    fn learn(&mut self, secret: &str) {
+        for part in std::iter::once(secret).chain(secret.lines().map(str::trim)) {
+            if part.len() >= SHORTEST {
+                self.texts.insert(part.to_owned());
+                self.texts.insert(STANDARD_NO_PAD.encode(part));
+                self.texts.insert(URL_SAFE_NO_PAD.encode(part));
+            }
+        }
+    }
+
     /// The text with everything secret replaced.
     pub fn apply(&self, text: &str) -> String {
+        if self.is_blind && !text.is_empty() {
+            return WITHHELD.to_owned();
+        }
         let mut text = text.to_owned();
         // Longer ones first: one may be part of another.
         let mut known: Vec<&String> = self.texts.iter().collect();
@@ -76,6 +124,15 @@ impl Redaction {
 enum Sensitivity {
     Plain,
     Secret,
+}
+
+/// A number as templates print it: to Helm all are floats, and large ones come out as `1.23456789e+08`.
+fn as_go_prints(number: f64) -> String {
+    let text = format!("{number:e}");
+    match text.split_once('e') {
+        Some((digits, exponent)) if !exponent.starts_with('-') => format!("{digits}e+{exponent:0>2}"),
+        _ => text,
+    }
 }
 
 /// Tokens and signatures are known by their shape, wherever they come from.
@@ -108,11 +165,38 @@ mod tests {
     #[test]
     fn values_of_sensitive_keys_disappear() {
         let redaction = Redaction::default()
-            .with_values("db: {password: canary-123456, user: orders}\napi_tokens: [canary-abcdef]\n");
+            .with_file("db: {password: canary-123456, user: orders}\napi_tokens: [canary-abcdef]\n");
         assert_eq!(
             redaction.apply("bad values: canary-123456 for orders,\n canary-abcdef"),
             "bad values: [redacted] for orders,\n [redacted]"
         );
+    }
+
+    #[test]
+    fn keys_and_numbers_are_secrets_too_and_all_in_base64() {
+        let values = serde_json::json!({"apiKey": "canary-key", "db": {"pwd": 123_456_789, "port": 5_432_100},
+            "storage": {"access-key": "canary/access"}, "privateKey": "-----BEGIN\nMIIcanary\n-----END"});
+        let redaction = Redaction::default().with_values(&values);
+        for secret in [
+            "canary-key",
+            "123456789",
+            "1.23456789e+08",
+            "canary/access",
+            "MIIcanary",
+            "Y2FuYXJ5LWtleQ",
+            "MTIzNDU2Nzg5",
+        ] {
+            assert_eq!(redaction.apply(&format!("a {secret} b")), "a [redacted] b");
+        }
+        assert_eq!(redaction.apply("port 5432100"), "port 5432100");
+    }
+
+    #[test]
+    fn nothing_passes_when_a_file_cannot_be_parsed() {
+        let redaction = Redaction::default().with_file("password: {canary-123456");
+        assert_eq!(redaction.apply("canary-123456"), WITHHELD);
+        assert_eq!(redaction.apply(""), "");
+        assert_eq!(Redaction::default().with_file("# none yet\n").apply("x"), "x");
     }
 
     #[test]

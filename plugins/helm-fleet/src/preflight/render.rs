@@ -8,19 +8,27 @@ use crate::helm::redact::Redaction;
 use crate::helm::{Request, template_arguments};
 use crate::identity::{self, PLACEHOLDER_CLIENT_ID};
 use crate::manifest::{Carrier, Manifests};
+use crate::release::Record;
 use crate::values::{Values, ValuesFile};
+use aks_shared::identity::ServiceAccountRef;
 use aks_shared::interrupt::Interrupt;
 use futures::{StreamExt, stream};
+use kubectl_wi_setup::ObservedAccount;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::io;
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// How many renderings at once; each is bound by the CPU.
 const CONCURRENCY: usize = 4;
 /// Bound on one rendering.
 const DEADLINE: Duration = Duration::from_mins(5);
+
+/// What a rendering depends on besides its values.
+struct Server {
+    version: String,
+    has_release: bool,
+}
 
 /// Renders and judges all targets that will need helm.
 pub async fn check(
@@ -30,7 +38,7 @@ pub async fn check(
     interrupt: &Interrupt,
 ) -> Vec<Problem> {
     let mut problems = Vec::new();
-    let mut groups: BTreeMap<String, (Values, String, Vec<&Target>)> = BTreeMap::new();
+    let mut groups: BTreeMap<String, (Values, Server, Vec<&Target>)> = BTreeMap::new();
     let affected: Vec<&Target> = targets.iter().filter(|target| needs_helm(target)).collect();
     let versions: Vec<_> = affected
         .iter()
@@ -42,7 +50,10 @@ pub async fn check(
         .await;
     for (target, version) in affected.into_iter().zip(versions) {
         let version = match version {
-            Ok(version) => version.git_version,
+            Ok(version) => Server {
+                version: version.git_version,
+                has_release: target.record.is_some(),
+            },
             Err(error) => {
                 problems.push(Problem::new(
                     &target.spec.name,
@@ -53,7 +64,7 @@ pub async fn check(
         };
         match values_for_rendering(subject, target) {
             Ok(values) => {
-                let key = format!("{} {version}", values.digest());
+                let key = format!("{} {} {}", values.digest(), version.version, version.has_release);
                 groups
                     .entry(key)
                     .or_insert_with(|| (values, version, Vec::new()))
@@ -73,11 +84,19 @@ pub async fn check(
     let groups: Vec<_> = groups.into_values().collect();
     let renderings: Vec<_> = groups
         .iter()
-        .map(|(values, version, _)| render(subject, values, version, helm, interrupt))
+        .map(|(values, version, members)| {
+            let records = members.iter().filter_map(|target| target.record.as_ref());
+            let redaction = redaction(values, records);
+            render(subject, values, version, helm, redaction, interrupt)
+        })
         .collect();
     let rendered: Vec<_> = stream::iter(renderings).buffered(CONCURRENCY).collect().await;
     for ((.., members), rendered) in groups.iter().zip(&rendered) {
-        problems.extend(members.iter().flat_map(|target| judge(target, rendered)));
+        problems.extend(
+            members
+                .iter()
+                .flat_map(|target| judge(target, &subject.fleet.release.name, rendered)),
+        );
     }
     problems
 }
@@ -87,7 +106,11 @@ pub const fn needs_helm(target: &Target) -> bool {
     matches!(target.action, Action::Install | Action::Upgrade)
 }
 
-fn values_for_rendering(subject: &Subject, target: &Target) -> Result<Values, crate::values::ValuesError> {
+/// The values of a target with placeholders for the ids that are not known yet.
+pub(super) fn values_for_rendering(
+    subject: &Subject,
+    target: &Target,
+) -> Result<Values, crate::values::ValuesError> {
     let identities: Map<String, Value> = target
         .identities
         .iter()
@@ -95,7 +118,7 @@ fn values_for_rendering(subject: &Subject, target: &Target) -> Result<Values, cr
         .collect();
     Values::of(
         &subject.fleet,
-        &subject.base,
+        &subject.files,
         &target.spec,
         &Value::Object(identities),
     )
@@ -104,8 +127,9 @@ fn values_for_rendering(subject: &Subject, target: &Target) -> Result<Values, cr
 async fn render(
     subject: &Subject,
     values: &Values,
-    version: &str,
+    server: &Server,
     helm: &Helm,
+    redaction: Redaction,
     interrupt: &Interrupt,
 ) -> Result<Manifests, String> {
     let overrides =
@@ -118,11 +142,8 @@ async fn render(
         overrides: overrides.path(),
         settings: &subject.fleet.helm,
     };
-    let arguments = template_arguments(&request, version);
-    match helm
-        .run(&arguments, DEADLINE, &redaction(&values.files), interrupt)
-        .await
-    {
+    let arguments = template_arguments(&request, &server.version, server.has_release);
+    match helm.run(&arguments, DEADLINE, &redaction, interrupt).await {
         Ok(text) => Manifests::parse(&text).map_err(|error| {
             format!(
                 "what the chart renders cannot be read: {error}: {}",
@@ -144,11 +165,15 @@ async fn render(
     }
 }
 
-fn judge(target: &Target, rendered: &Result<Manifests, String>) -> Vec<Problem> {
+fn judge(target: &Target, release: &str, rendered: &Result<Manifests, String>) -> Vec<Problem> {
     let manifests = match rendered {
         Ok(manifests) => manifests,
         Err(why) => return vec![Problem::new(&target.spec.name, why.clone())],
     };
+    let deployed = target
+        .record
+        .as_ref()
+        .and_then(|record| Manifests::parse(&record.manifest).ok());
     target
         .identities
         .iter()
@@ -160,13 +185,42 @@ fn judge(target: &Target, rendered: &Result<Manifests, String>) -> Vec<Problem> 
                 client_id: PLACEHOLDER_CLIENT_ID,
                 account_is_foreign: identity.account_owner == ServiceAccountOwner::Setup,
             };
-            let obstacle = manifests.obstacle(&carrier)?;
+            let obstacle = manifests.obstacle(&carrier).or_else(|| {
+                let found = identity.observed.account.as_ref();
+                unadoptable(account, found, release, deployed.as_ref(), manifests)
+            })?;
             Some(Problem::new(
                 &target.spec.name,
                 format!("identity {}: {obstacle}", identity.name),
             ))
         })
         .collect()
+}
+
+/// Why Helm would stop at a service account that is there already: it takes nothing over that another made.
+/// `deployed` is what the release has now; that, Helm updates whatever its marks.
+fn unadoptable(
+    account: &ServiceAccountRef,
+    found: Option<&ObservedAccount>,
+    release: &str,
+    deployed: Option<&Manifests>,
+    rendered: &Manifests,
+) -> Option<String> {
+    let found = found?;
+    let has_it = |manifests: &Manifests| manifests.has_account(&account.name, &account.namespace);
+    if !has_it(rendered) || deployed.is_some_and(has_it) {
+        return None;
+    }
+    let ours = format!("{}/{release}", account.namespace);
+    let owner = match found.helm_release.as_deref() {
+        Some(owner) if owner == ours => return None,
+        Some(owner) => format!("is owned by release {owner}"),
+        None => "has no release as its owner".to_owned(),
+    };
+    Some(format!(
+        "service account {account} exists and {owner}, so helm will not adopt it: let the chart render none, or \
+         mark it for release {ours} by Helm's label and annotations"
+    ))
 }
 
 /// Our overrides as a file that only its owner can read; it goes when the value is dropped.
@@ -181,19 +235,25 @@ pub fn write_overrides(overrides: &Value) -> io::Result<tempfile::NamedTempFile>
     Ok(file)
 }
 
-/// What must not come out of helm's output again.
-pub fn redaction(files: &[ValuesFile]) -> Redaction {
-    let local = files.iter().filter_map(|file| match file {
+/// What must not come out of helm's output or the pods' again: secrets of the new values and of those that the
+/// records have.
+pub fn redaction<'a>(values: &Values, records: impl IntoIterator<Item = &'a Record>) -> Redaction {
+    let local = values.files.iter().filter_map(|file| match file {
         ValuesFile::Local { path, .. } => Some(path),
         ValuesFile::Remote(_) => None,
     });
-    local.fold(Redaction::default(), |redaction, path: &PathBuf| {
-        redaction.with_values(&read(path))
-    })
-}
-
-fn read(path: &Path) -> String {
-    std::fs::read_to_string(path).unwrap_or_default()
+    let known = local.fold(
+        Redaction::default(),
+        |redaction, path| match std::fs::read_to_string(path) {
+            Ok(text) => redaction.with_file(&text),
+            Err(_) => redaction.blind(),
+        },
+    );
+    records
+        .into_iter()
+        .fold(known.with_values(&values.overrides), |redaction, record| {
+            redaction.with_values(&record.config)
+        })
 }
 
 #[cfg(test)]
@@ -201,11 +261,52 @@ mod tests {
     use super::*;
 
     #[test]
+    fn an_account_of_somebody_else_is_not_for_helm_to_adopt() {
+        let account = ServiceAccountRef::new("shop", "orders").unwrap();
+        let rendered = Manifests::parse("kind: ServiceAccount\nmetadata: {name: orders}\n").unwrap();
+        let nothing = Manifests::default();
+        let owned_by = |release: Option<&str>| ObservedAccount {
+            helm_release: release.map(str::to_owned),
+            ..ObservedAccount::default()
+        };
+        let (by_hand, other, ours) = (
+            owned_by(None),
+            owned_by(Some("shop/other")),
+            owned_by(Some("shop/orders")),
+        );
+        let judge = |found, deployed, rendered| unadoptable(&account, found, "orders", deployed, rendered);
+        assert!(judge(Some(&by_hand), None, &rendered).is_some());
+        assert!(judge(Some(&by_hand), Some(&nothing), &rendered).is_some());
+        assert!(judge(Some(&other), None, &rendered).is_some());
+        assert!(judge(Some(&ours), None, &rendered).is_none());
+        assert!(judge(Some(&by_hand), Some(&rendered), &rendered).is_none());
+        assert!(judge(Some(&by_hand), None, &nothing).is_none());
+        assert!(judge(None, None, &rendered).is_none());
+    }
+
+    #[test]
+    fn overrides_and_what_is_stored_are_redacted_and_an_unread_file_withholds_all() {
+        let mut values = Values {
+            files: Vec::new(),
+            overrides: serde_json::json!({"apiKey": "canary-new"}),
+        };
+        let stored = serde_json::json!({"db": {"password": "canary-old"}});
+        let record = Record::sample(3, "deployed", stored, []);
+        let text = "canary-new canary-old";
+        assert_eq!(redaction(&values, [&record]).apply(text), "[redacted] [redacted]");
+        values.files.push(ValuesFile::Local {
+            path: "absent".into(),
+            digest: String::new(),
+        });
+        assert!(!redaction(&values, []).apply("canary-file").contains("canary"));
+    }
+
+    #[test]
     #[cfg(unix)]
     fn overrides_are_json_for_their_owner_alone() {
         use std::os::unix::fs::PermissionsExt;
         let file = write_overrides(&serde_json::json!({"a": "yes"})).unwrap();
-        assert_eq!(read(file.path()), r#"{"a":"yes"}"#);
+        assert_eq!(std::fs::read_to_string(file.path()).unwrap(), r#"{"a":"yes"}"#);
         assert_eq!(
             file.as_file().metadata().unwrap().permissions().mode() & 0o777,
             0o600

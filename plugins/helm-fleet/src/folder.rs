@@ -1,0 +1,151 @@
+//! The run's own folder: what helm reads, as it was when the run looked at it. A file that changes during a
+//! rollout, the kubeconfig as well as a chart, must not reach its later stages.
+
+use aks_shared::kubeconfig::Kubeconfig;
+use std::fs::OpenOptions;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf, absolute};
+use tempfile::TempDir;
+
+/// A folder that only its owner can enter; it goes when this is dropped.
+#[derive(Debug)]
+pub struct RunFolder(TempDir);
+
+impl RunFolder {
+    /// Makes an empty one.
+    pub fn create() -> io::Result<Self> {
+        let mut builder = tempfile::Builder::new();
+        builder.prefix("helm-fleet-");
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt;
+            builder.permissions(std::fs::Permissions::from_mode(0o700));
+        }
+        builder.tempdir().map(Self)
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    /// Keeps the merged kubeconfig as one file.
+    pub fn keep_kubeconfig(&self, kubeconfig: &Kubeconfig) -> io::Result<PathBuf> {
+        let mut file = kubeconfig.file().clone();
+        let clusters = file
+            .clusters
+            .iter_mut()
+            .filter_map(|named| named.cluster.as_mut());
+        for cluster in clusters {
+            make_absolute(&mut cluster.certificate_authority)?;
+        }
+        let users = file
+            .auth_infos
+            .iter_mut()
+            .filter_map(|named| named.auth_info.as_mut());
+        for user in users {
+            make_absolute(&mut user.client_certificate)?;
+            make_absolute(&mut user.client_key)?;
+            make_absolute(&mut user.token_file)?;
+            let command = user.exec.as_mut().map(|exec| &mut exec.command);
+            // A bare name is looked for on the path.
+            if let Some(command) = command.filter(|command| is_path(command.as_ref())) {
+                make_absolute(command)?;
+            }
+        }
+        self.write("kubeconfig.json", &serde_json::to_vec(&file)?)
+    }
+
+    /// Writes a file that only its owner can read.
+    pub fn write(&self, name: &str, content: &[u8]) -> io::Result<PathBuf> {
+        let path = self.path().join(name);
+        let mut options = OpenOptions::new();
+        options.write(true).create_new(true);
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::OpenOptionsExt;
+            options.mode(0o600);
+        }
+        options.open(&path)?.write_all(content)?;
+        Ok(path)
+    }
+
+    /// Copies a file, or a folder with all that is in it; links are followed.
+    pub fn copy(&self, source: &Path, name: &str) -> io::Result<PathBuf> {
+        let copy = self.path().join(name);
+        copy_all(source, &copy)?;
+        Ok(copy)
+    }
+}
+
+fn copy_all(source: &Path, copy: &Path) -> io::Result<()> {
+    if !source.is_dir() {
+        return std::fs::copy(source, copy).map(|_| ());
+    }
+    std::fs::create_dir(copy)?;
+    for entry in std::fs::read_dir(source)? {
+        let entry = entry?;
+        copy_all(&entry.path(), &copy.join(entry.file_name()))?;
+    }
+    Ok(())
+}
+
+fn is_path(command: Option<&String>) -> bool {
+    command.is_some_and(|command| command.contains(std::path::is_separator))
+}
+
+/// Helm starts relative paths at the kubeconfig's folder; those that the loader left start at the working directory.
+fn make_absolute(path: &mut Option<String>) -> io::Result<()> {
+    if let Some(relative) = path.as_deref().filter(|path| !path.is_empty()) {
+        let found = absolute(relative)?.into_os_string().into_string();
+        *path = Some(found.map_err(|_| io::Error::other("a path of the kubeconfig is not UTF-8"))?);
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use aks_shared::env::Env;
+
+    const KUBECONFIG: &str = "apiVersion: v1\nkind: Config\ncontexts: [{name: c, context: {cluster: c, user: u}}]\n\
+        clusters: [{name: c, cluster: {server: 'https://127.0.0.1', certificate-authority: ca.pem}}]\n\
+        users: [{name: u, user: {token: canary, exec: {apiVersion: v1, command: kubelogin, args: [get-token]}}}]\n";
+
+    #[test]
+    fn the_kubeconfig_is_kept_as_it_was_read_whatever_its_path_or_later_content() {
+        let directory = tempfile::tempdir().unwrap();
+        // No list of paths can name this one.
+        let folder = directory.path().join("a:b");
+        std::fs::create_dir(&folder).unwrap();
+        let path = folder.join("config");
+        std::fs::write(&path, KUBECONFIG).unwrap();
+        let kubeconfig = Kubeconfig::load(Some(&path), &Env::of::<&str, &str>([])).unwrap();
+        std::fs::write(&path, "clusters: []").unwrap();
+
+        let run = RunFolder::create().unwrap();
+        let kept = run.keep_kubeconfig(&kubeconfig).unwrap();
+        let text = std::fs::read_to_string(&kept).unwrap();
+        let value: serde_json::Value = serde_json::from_str(&text).unwrap();
+        let authority = folder.join("ca.pem");
+        assert_eq!(
+            value["clusters"][0]["cluster"]["certificate-authority"].as_str(),
+            authority.to_str()
+        );
+        assert_eq!(value["users"][0]["user"]["token"], "canary");
+        assert_eq!(value["users"][0]["user"]["exec"]["command"], "kubelogin");
+        assert_eq!(value["users"][0]["user"]["exec"]["args"][0], "get-token");
+        drop(run);
+        assert!(!kept.exists());
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn only_the_owner_can_read_what_is_kept() {
+        use std::os::unix::fs::PermissionsExt;
+        let run = RunFolder::create().unwrap();
+        let file = run.write("x", b"y").unwrap();
+        let mode = |path: &Path| path.metadata().unwrap().permissions().mode() & 0o777;
+        assert_eq!((mode(run.path()), mode(&file)), (0o700, 0o600));
+    }
+}
