@@ -20,6 +20,9 @@ use std::io::Read;
 pub const DIGEST_LABEL: &str = "helm-fleet/digest";
 /// Label that says which digest and revision were verified.
 pub const VERIFIED_LABEL: &str = "helm-fleet/verified";
+/// Label with the number of the revision that this tool wrote. Helm copies labels forward through an upgrade by hand,
+/// and the copy then names another revision than the one it is on.
+pub const REVISION_LABEL: &str = "helm-fleet/revision";
 
 /// The newest revision of a release.
 #[derive(Debug, Clone)]
@@ -168,6 +171,11 @@ impl Record {
     /// Whether this very revision carries the digest and was verified.
     pub fn is_verified(&self, digest: &str) -> bool {
         self.has_digest(digest) && self.labels.get(VERIFIED_LABEL) == Some(&self.mark(digest))
+    }
+
+    /// Whether this tool wrote the revision, whatever became of it.
+    pub fn is_ours(&self) -> bool {
+        self.labels.get(REVISION_LABEL) == Some(&self.revision.to_string())
     }
 
     /// Whether this very revision was verified, whatever it was made of.

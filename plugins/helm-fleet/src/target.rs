@@ -10,7 +10,7 @@ use crate::identities::Ready;
 use crate::identity;
 use crate::preflight::render::{redaction, write_overrides};
 use crate::preflight::{Subject, Target};
-use crate::release::{DIGEST_LABEL, Record, ReleaseError, Verified, label_of};
+use crate::release::{DIGEST_LABEL, REVISION_LABEL, Record, ReleaseError, Verified, label_of};
 use crate::values::Values;
 use aks_shared::interrupt::Interrupt;
 use kubectl_wi_verify::{
@@ -188,7 +188,10 @@ impl Run {
         let upgrade = UpgradeRequest {
             context: &target.spec.context,
             create_namespace: fleet.release.create_namespace,
-            labels: &[(DIGEST_LABEL, label_of(&desired.digest))],
+            labels: &[
+                (DIGEST_LABEL, label_of(&desired.digest)),
+                (REVISION_LABEL, &(base + 1).to_string()),
+            ],
             description: &format!("helm-fleet run={} from={base}", self.id),
         };
         let arguments = upgrade_arguments(helm.version(), &request, &upgrade);

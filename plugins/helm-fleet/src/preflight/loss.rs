@@ -20,7 +20,7 @@ pub enum OnValueLoss {
     Drop,
 }
 
-/// Why a target's upgrade would lose values, if so. What this tool wrote and verified is its own to take away.
+/// Why a target's upgrade would lose values, if so. What this tool wrote is its own to take away.
 pub(super) fn problem(subject: &Subject, target: &Target, values: &Values) -> Option<Problem> {
     let record = target.record.as_ref()?;
     let policy = subject.fleet.helm.values_policy;
@@ -48,7 +48,7 @@ pub(super) fn problem(subject: &Subject, target: &Target, values: &Values) -> Op
 
 /// Whether the values of a record may be somebody else's and are not to be dropped.
 fn is_guarded(record: &Record, policy: ValuesPolicy, choice: OnValueLoss) -> bool {
-    policy == ValuesPolicy::Reset && choice == OnValueLoss::Refuse && !record.was_verified()
+    policy == ValuesPolicy::Reset && choice == OnValueLoss::Refuse && !record.is_ours()
 }
 
 /// All values that are known here, merged.
@@ -126,15 +126,14 @@ fn collect(config: &Value, known: &Value, prefix: &str, lost: &mut Vec<String>) 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::release::{DIGEST_LABEL, VERIFIED_LABEL};
+    use crate::release::REVISION_LABEL;
     use serde_json::json;
 
     #[test]
     fn the_values_of_an_own_revision_may_go_and_those_of_a_later_one_may_not() {
         let record = |revision| {
-            let labels = [(DIGEST_LABEL, "d"), (VERIFIED_LABEL, "v3.d")];
-            let labels = labels.map(|(name, value)| (name.to_owned(), value.to_owned()));
-            Record::sample(revision, "deployed", Value::Null, labels)
+            let label = (REVISION_LABEL.to_owned(), "3".to_owned());
+            Record::sample(revision, "failed", Value::Null, [label])
         };
         let foreign = Record::sample(1, "deployed", Value::Null, []);
         let reset = |record: &Record| is_guarded(record, ValuesPolicy::Reset, OnValueLoss::Refuse);
