@@ -4,7 +4,8 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
-use std::time::Instant;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use crate::cleanup::{self, CleanupError};
 use crate::environment::{self, Helm};
@@ -138,11 +139,17 @@ fn run_all() -> Result<(), TestError> {
     }
     remove(&state)?;
     passed?;
-    let left: Vec<String> = inventory::take(&others()?).difference(&before).cloned().collect();
-    if left.is_empty() {
-        Ok(())
-    } else {
-        Err(TestError::Left(left))
+    // What was killed needs a moment to end: the kernel empties a process namespace in its own time.
+    let deadline = Instant::now() + Duration::from_secs(30);
+    loop {
+        let left: Vec<String> = inventory::take(&others()?).difference(&before).cloned().collect();
+        if left.is_empty() {
+            return Ok(());
+        }
+        if Instant::now() > deadline {
+            return Err(TestError::Left(left));
+        }
+        thread::sleep(Duration::from_millis(100));
     }
 }
 
