@@ -13,6 +13,7 @@ pub mod exit;
 pub mod failure;
 pub mod format;
 pub mod identity;
+pub mod injection;
 pub mod interrupt;
 pub mod kubeconfig;
 pub mod labels;

@@ -3,15 +3,12 @@
 use crate::Workload;
 use aks_shared::cluster::Cluster;
 use aks_shared::identity::Audience;
-use aks_shared::labels;
+use aks_shared::{injection, labels};
 use k8s_openapi::api::core::v1::{Pod, PodSpec};
 use kube::Api;
 use kube::api::PostParams;
 use serde::Serialize;
 use serde_json::json;
-
-/// The variable by which the webhook tells a pod where its token is.
-const TOKEN_FILE: &str = "AZURE_FEDERATED_TOKEN_FILE";
 
 /// The name of the dry run's only container.
 const CONTAINER: &str = "dry-run";
@@ -117,41 +114,18 @@ fn labelled_pod(account: &str) -> Option<Pod> {
     .ok()
 }
 
-/// The audience of the projected token that [`TOKEN_FILE`] points at.
+/// The audience that the mutated pod's own container got; another webhook may have put a container before it.
 fn audience_of(spec: &PodSpec) -> Option<Audience> {
-    // Another webhook may have put a container of its own first.
-    let container = spec
+    let own = spec
         .containers
         .iter()
         .find(|container| container.name == CONTAINER)?;
-    let file = container
-        .env
-        .iter()
-        .flatten()
-        .find(|variable| variable.name == TOKEN_FILE)?
-        .value
-        .as_deref()?;
-    let mount = container
-        .volume_mounts
-        .iter()
-        .flatten()
-        .find(|mount| file.starts_with(&format!("{}/", mount.mount_path.trim_end_matches('/'))))?;
-    let volume = spec
-        .volumes
-        .iter()
-        .flatten()
-        .find(|volume| volume.name == mount.name)?;
-    let sources = volume.projected.as_ref()?.sources.as_ref()?;
-    let token = sources
-        .iter()
-        .find_map(|source| source.service_account_token.as_ref())?;
-    token.audience.as_deref().map(Audience::from)
+    injection::token_audience(spec, own)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::Value;
 
     #[test]
     fn an_audience_that_is_asked_for_does_not_hide_the_webhook() {
@@ -168,26 +142,17 @@ mod tests {
         assert!(!choose(None, None).is_projected);
     }
 
-    fn spec(env: &Value) -> PodSpec {
-        serde_json::from_value(json!({
-            "containers": [{"name": "sidecar"}, {"name": CONTAINER, "env": env, "volumeMounts": [{"name": "t", "mountPath": "/var/run/x"}]}],
+    #[test]
+    fn a_sidecar_that_was_put_first_hides_nothing() {
+        let env = json!([{"name": injection::TOKEN_FILE, "value": "/var/run/x/token"}]);
+        let spec: PodSpec = serde_json::from_value(json!({
+            "containers": [{"name": "sidecar"}, {
+                "name": CONTAINER, "env": env, "volumeMounts": [{"name": "t", "mountPath": "/var/run/x"}]}],
             "volumes": [{"name": "t", "projected": {"sources": [
-                {"serviceAccountToken": {"path": "azure-identity-token", "audience": "api://custom"}}]}}],
+                {"serviceAccountToken": {"path": "token", "audience": "api://custom"}}]}}],
         }))
-        .unwrap()
-    }
-
-    #[test]
-    fn the_audience_is_that_of_the_volume_behind_the_token_file() {
-        let env = json!([{"name": TOKEN_FILE, "value": "/var/run/x/azure-identity-token"}]);
-        assert_eq!(audience_of(&spec(&env)), Some(Audience::from("api://custom")));
-    }
-
-    #[test]
-    fn a_pod_that_was_not_mutated_has_none() {
-        assert_eq!(audience_of(&spec(&json!([]))), None);
-        let elsewhere = json!([{"name": TOKEN_FILE, "value": "/var/run/xy/token"}]);
-        assert_eq!(audience_of(&spec(&elsewhere)), None);
+        .unwrap();
+        assert_eq!(audience_of(&spec), Some(Audience::from("api://custom")));
     }
 
     #[test]

@@ -3,8 +3,9 @@
 use crate::facts::{DryRun, Injection, Known};
 use aks_shared::cluster::Cluster;
 use aks_shared::identity::ServiceAccountRef;
+use aks_shared::injection::{self, variable};
 use aks_shared::labels::{FIELD_MANAGER, MANAGED_BY_LABEL, USE_LABEL};
-use k8s_openapi::api::core::v1::{Container, EnvVar, Pod, PodSpec};
+use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Api, PostParams};
 use serde_json::{Value, json};
 
@@ -109,52 +110,13 @@ fn read(pod: &Pod) -> Injection {
     else {
         return Injection::default();
     };
-    let token_file = variable(container, "AZURE_FEDERATED_TOKEN_FILE");
     Injection {
-        client_id: variable(container, "AZURE_CLIENT_ID"),
-        tenant_id: variable(container, "AZURE_TENANT_ID"),
-        authority: variable(container, "AZURE_AUTHORITY_HOST"),
-        audience: token_file
-            .as_deref()
-            .and_then(|file| audience_of(spec, container, file)),
-        token_file,
+        client_id: variable(container, injection::CLIENT_ID),
+        tenant_id: variable(container, injection::TENANT_ID),
+        authority: variable(container, injection::AUTHORITY_HOST),
+        audience: injection::token_audience(spec, container).map(|audience| audience.0),
+        token_file: variable(container, injection::TOKEN_FILE),
     }
-}
-
-fn variable(container: &Container, name: &str) -> Option<String> {
-    let named = |variable: &&EnvVar| variable.name == name;
-    container
-        .env
-        .iter()
-        .flatten()
-        .find(named)?
-        .value
-        .clone()
-        .filter(|value| !value.is_empty())
-}
-
-/// The audience of the projected token that a file of the container is. Names of volumes and paths differ between
-/// versions of the webhook, so they are followed, not assumed.
-fn audience_of(spec: &PodSpec, container: &Container, file: &str) -> Option<String> {
-    container.volume_mounts.iter().flatten().find_map(|mount| {
-        let path = file
-            .strip_prefix(mount.mount_path.trim_end_matches('/'))?
-            .strip_prefix('/')?;
-        let volume = spec
-            .volumes
-            .iter()
-            .flatten()
-            .find(|volume| volume.name == mount.name)?;
-        let sources = volume.projected.as_ref()?.sources.as_ref()?;
-        let token = sources
-            .iter()
-            .filter_map(|source| source.service_account_token.as_ref());
-        token
-            .into_iter()
-            .find(|token| token.path == path)?
-            .audience
-            .clone()
-    })
 }
 
 #[cfg(test)]
