@@ -91,8 +91,7 @@ impl Azure {
     /// Everything that stands before the first call: an unknown cloud, unreadable roots, a failed sign-in.
     pub async fn connect(args: &AzureArgs, env: &Env) -> Result<Self, AzureError> {
         let cloud = Cloud::resolve(args.cloud.as_deref(), env)?;
-        let ca_file = args.ca_file.clone().or_else(|| env.path(env::azure::CA_FILE));
-        let roots = TrustedRoots::load(ca_file.as_deref())?;
+        let roots = TrustedRoots::configured(args, env)?;
         let http = roots.http_client(REQUEST_TIMEOUT)?;
         let (tokens, principal) = Tokens::sign_in(args, env, &cloud, &http).await?;
         let arm = Arm::new(&cloud, http.clone(), Arc::new(tokens));

@@ -1,5 +1,6 @@
 //! One cluster reached through one kubeconfig context, and what every command reads from it.
 
+use crate::args::KubeArgs;
 use crate::env::{self, Env};
 use crate::exec_plugin::Plugin;
 use crate::identity::{Audience, Issuer, ServiceAccountRef};
@@ -39,6 +40,18 @@ pub struct Connection {
     pub roots: TrustedRoots,
     /// Where proxies are configured.
     pub env: Env,
+}
+
+impl Connection {
+    /// The connection that the flags ask for; a request timeout of zero is none.
+    pub fn new(args: &KubeArgs, roots: TrustedRoots, env: &Env) -> Self {
+        let request_timeout = Some(args.request_timeout).filter(|timeout| !timeout.is_zero());
+        Self {
+            request_timeout,
+            roots,
+            env: env.clone(),
+        }
+    }
 }
 
 /// A cluster cannot be reached or does not answer as one.

@@ -2,6 +2,8 @@
 //!
 //! `--ca-file` adds roots to the system's: `SSL_CERT_FILE` would replace them on Linux and be ignored elsewhere.
 
+use crate::args::AzureArgs;
+use crate::env::{self, Env};
 use rustls::RootCertStore;
 use rustls::pki_types::{CertificateDer, pem::PemObject};
 use std::path::{Path, PathBuf};
@@ -37,6 +39,12 @@ pub enum TrustError {
 }
 
 impl TrustedRoots {
+    /// The roots that `--ca-file` names, else the environment.
+    pub fn configured(args: &AzureArgs, env: &Env) -> Result<Self, TrustError> {
+        let file = args.ca_file.clone().or_else(|| env.path(env::azure::CA_FILE));
+        Self::load(file.as_deref())
+    }
+
     /// Reads a PEM bundle; no file means no extra roots.
     pub fn load(path: Option<&Path>) -> Result<Self, TrustError> {
         let Some(path) = path else {

@@ -137,11 +137,7 @@ async fn prepare(args: &UpgradeArgs, session: &Session) -> Result<Prepared, Fail
     } else {
         Some(Azure::connect(&args.azure, env).await?)
     };
-    let connection = Connection {
-        request_timeout: (!args.kube.request_timeout.is_zero()).then_some(args.kube.request_timeout),
-        roots: roots(args, session, azure.as_ref())?,
-        env: env.clone(),
-    };
+    let connection = Connection::new(&args.kube, roots(args, session, azure.as_ref())?, env);
     if let Some(azure) = &azure {
         ui.detail(&format!(
             "signed in to {} as {}",
@@ -310,12 +306,8 @@ fn roots(args: &UpgradeArgs, session: &Session, azure: Option<&Azure>) -> Result
     if let Some(azure) = azure {
         return Ok(azure.roots.clone());
     }
-    let file = args
-        .azure
-        .ca_file
-        .clone()
-        .or_else(|| session.env.path(env::azure::CA_FILE));
-    TrustedRoots::load(file.as_deref()).map_err(|error| Failure::from_error(ExitStatus::Usage, &error))
+    TrustedRoots::configured(&args.azure, &session.env)
+        .map_err(|error| Failure::from_error(ExitStatus::Usage, &error))
 }
 
 fn probe(args: &UpgradeArgs, session: &Session) -> ProbeSettings {

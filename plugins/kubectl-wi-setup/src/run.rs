@@ -51,12 +51,7 @@ pub(crate) async fn run(args: SetupArgs, session: &Session) -> Result<ExitStatus
         () = session.interrupt.cancelled() => return Err(interrupted(session)),
     };
     session.ui.status(&format!("signed in as {}", azure.principal));
-    let timeout = args.kube.request_timeout;
-    let connection = Connection {
-        request_timeout: (!timeout.is_zero()).then_some(timeout),
-        roots: azure.roots.clone(),
-        env: session.env.clone(),
-    };
+    let connection = Connection::new(&args.kube, azure.roots.clone(), &session.env);
 
     let mut looks = Vec::new();
     for (context, workload) in &work {

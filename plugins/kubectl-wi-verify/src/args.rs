@@ -89,12 +89,7 @@ impl From<FailOn> for Verdict {
 /// The probe that flags and environment describe.
 pub(crate) fn probe_options(args: &VerifyArgs, env: &Env) -> Result<ProbeOptions, Failure> {
     let cloud = Cloud::resolve(args.azure.cloud.as_deref(), env)?;
-    let ca_file = args
-        .azure
-        .ca_file
-        .clone()
-        .or_else(|| env.path(env::azure::CA_FILE));
-    let roots = TrustedRoots::load(ca_file.as_deref()).map_err(|error| {
+    let roots = TrustedRoots::configured(&args.azure, env).map_err(|error| {
         Failure::from_error(ExitStatus::Usage, &error).hint("name a PEM file with --ca-file")
     })?;
     let image = args.image.clone().or_else(|| env.get(env::azure::PROBE_IMAGE));

@@ -38,11 +38,7 @@ impl Command for VerifyArgs {
             azure = sign_in(&self, session) => azure?,
             () = session.interrupt.cancelled() => return Err(interrupted(session)),
         };
-        let connection = Connection {
-            request_timeout: Some(self.kube.request_timeout).filter(|timeout| !timeout.is_zero()),
-            roots: options.roots.clone(),
-            env: session.env.clone(),
-        };
+        let connection = Connection::new(&self.kube, options.roots.clone(), &session.env);
         let run = Run {
             args: &self,
             session,

@@ -127,11 +127,6 @@ impl ArmError {
                 && ["AuthorizationFailed", "LinkedAuthorizationFailed"].contains(&refusal.code.as_str())
         })
     }
-
-    /// Whether the service wants fewer requests.
-    pub fn is_throttled(&self) -> bool {
-        self.refusal().is_some_and(|refusal| refusal.status == 429)
-    }
 }
 
 impl Refusal {
