@@ -5,15 +5,15 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
-use axum::extract::{Query, State};
+use axum::extract::{Path as Segment, Query, State};
 use axum::http::StatusCode;
-use axum::routing::{delete, get, post};
+use axum::routing::{delete, get, post, put};
 use axum::{Json, Router};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::net::{TcpListener, UnixListener};
 
-use crate::faults::Weather;
+use crate::faults::{Front, Weather};
 use crate::sim::{Addition, AzureSim};
 
 type Answer = Result<Json<Value>, (StatusCode, Json<Value>)>;
@@ -80,13 +80,20 @@ impl AdminListener {
 
 fn router(sim: Arc<AzureSim>) -> Router {
     Router::new()
+        .route("/endpoints", get(endpoints))
         .route("/state", get(state))
         .route("/log", get(log))
         .route("/faults", get(weather).post(change_weather).delete(reset_weather))
-        .route("/resources", post(add).delete(remove))
+        .route("/faults/{name}", put(set_front).delete(clear_front))
+        .route("/resources", post(add).patch(change).delete(remove))
         .route("/clock", post(clock))
         .route("/issuers", delete(forget_issuers))
         .with_state(sim)
+}
+
+/// Where the services listen that no resource names.
+async fn endpoints(State(sim): State<Arc<AzureSim>>) -> Json<Value> {
+    Json(json!({"entra": sim.entra_url(), "arm": sim.arm_url()}))
 }
 
 async fn state(State(sim): State<Arc<AzureSim>>) -> Json<Value> {
@@ -127,9 +134,38 @@ async fn reset_weather(State(sim): State<Arc<AzureSim>>) -> Json<Value> {
     Json(json!(sim.weather()))
 }
 
+/// Weather over one place, by a name that the caller chooses.
+async fn set_front(
+    State(sim): State<Arc<AzureSim>>,
+    Segment(name): Segment<String>,
+    Json(front): Json<Value>,
+) -> Answer {
+    let front: Front = serde_json::from_value(front).map_err(|error| refused(&error.to_string()))?;
+    sim.set_front(&name, front);
+    Ok(Json(json!(sim.weather())))
+}
+
+async fn clear_front(State(sim): State<Arc<AzureSim>>, Segment(name): Segment<String>) -> Answer {
+    if sim.clear_front(&name) {
+        Ok(Json(json!(sim.weather())))
+    } else {
+        Err(missing(&format!("there is no weather of the name {name}")))
+    }
+}
+
+async fn change(
+    State(sim): State<Arc<AzureSim>>,
+    Query(which): Query<Which>,
+    Json(fields): Json<Value>,
+) -> Answer {
+    sim.change(&which.id, &fields)
+        .map_err(|error| refused(&chain(&error)))?;
+    Ok(Json(json!({"changed": which.id})))
+}
+
 async fn add(State(sim): State<Arc<AzureSim>>, Json(more): Json<Value>) -> Answer {
     let more: Addition = serde_json::from_value(more).map_err(|error| refused(&error.to_string()))?;
-    sim.add(&more).map_err(|error| refused(&error.to_string()))?;
+    sim.add(&more).map_err(|error| refused(&chain(&error)))?;
     Ok(Json(sim.state()))
 }
 
@@ -144,8 +180,7 @@ async fn remove(State(sim): State<Arc<AzureSim>>, Query(which): Query<Which>) ->
     if sim.delete(&which.id) {
         Ok(Json(json!({"deleted": which.id})))
     } else {
-        let message = format!("nothing has the id {}", which.id);
-        Err((StatusCode::NOT_FOUND, Json(json!({"error": message}))))
+        Err(missing(&format!("nothing has the id {}", which.id)))
     }
 }
 
@@ -169,4 +204,20 @@ async fn forget_issuers(State(sim): State<Arc<AzureSim>>) -> StatusCode {
 
 fn refused(message: &str) -> (StatusCode, Json<Value>) {
     (StatusCode::BAD_REQUEST, Json(json!({"error": message})))
+}
+
+fn missing(message: &str) -> (StatusCode, Json<Value>) {
+    (StatusCode::NOT_FOUND, Json(json!({"error": message})))
+}
+
+/// An error with its causes: what is wrong with a seed stands in the last one.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text += ": ";
+        text += &error.to_string();
+        cause = error.source();
+    }
+    text
 }

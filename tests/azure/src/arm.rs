@@ -5,21 +5,26 @@ mod clusters;
 mod credentials;
 mod definitions;
 mod error;
-mod graph;
+mod governance;
+pub(crate) mod graph;
 mod groups;
 mod identities;
+mod operations;
 mod page;
 mod rights;
 pub(crate) mod roles;
 mod router;
 mod vaults;
 
-pub(crate) use rights::{Kind, allowed};
+pub(crate) use rights::{Kind, allowed, denial};
 
-use crate::budget::Spent;
+use axum::http::Method;
+use serde_json::Value;
+
 use crate::clock::Millis;
 use crate::http::{Call, Reply};
-use crate::state::State;
+use crate::log::Service;
+use crate::state::{State, within};
 use crate::token::{self, Caller, TokenFault};
 use crate::world::World;
 
@@ -35,23 +40,71 @@ pub(crate) struct Ask<'a> {
 }
 
 impl Ask<'_> {
-    /// Refuses unless the caller may do this there.
+    /// Refuses unless the caller may do this there, and no lock forbids it to everybody.
     fn require(&self, state: &State, action: &str, scope: &str) -> Result<(), ArmError> {
-        match allowed(
-            state,
-            self.now,
-            self.caller.object_id,
-            Kind::Action,
-            action,
-            scope,
-        ) {
-            Some(_) => Ok(()),
-            None => Err(ArmError::authorization(self.caller, action, scope)),
+        let caller = self.caller.object_id;
+        match allowed(state, self.now, caller, Kind::Action, action, scope) {
+            Some(_) => Self::check_locks(state, action, scope),
+            None => Err(self.unauthorized(state, action, scope)),
         }
     }
 
+    /// Which resources of a list the caller may see. Who may not read a whole subscription, but something in it, gets
+    /// what it may read; who may read nothing, or not the group that it names, is refused.
+    fn readable<'a>(
+        &'a self,
+        state: &'a State,
+        action: &'a str,
+        scope: &str,
+    ) -> Result<impl Fn(&str) -> bool + 'a, ArmError> {
+        let caller = self.caller.object_id;
+        let may = move |id: &str| allowed(state, self.now, caller, Kind::Action, action, id).is_some();
+        let whole = may(scope);
+        let is_subscription = scope.matches('/').count() == 2;
+        let mut own = state
+            .assignments
+            .seen(self.now)
+            .filter(|one| one.principal_id == caller);
+        let some = is_subscription && own.any(|one| within(&one.scope, scope));
+        if !(whole || some) {
+            return Err(self.unauthorized(state, action, scope));
+        }
+        Ok(move |id: &str| whole || may(id))
+    }
+
+    /// Why the caller may not do this there: a deny assignment, or no role.
+    fn unauthorized(&self, state: &State, action: &str, scope: &str) -> ArmError {
+        match rights::denial(state, self.caller.object_id, Kind::Action, action, scope) {
+            Some(denial) => ArmError::denied(self.caller, action, scope, denial),
+            None => ArmError::authorization(self.caller, action, scope),
+        }
+    }
+
+    fn check_locks(state: &State, action: &str, scope: &str) -> Result<(), ArmError> {
+        let verb = action.rsplit('/').next().unwrap_or_default();
+        let locked = state.rules.locked(verb, scope);
+        if locked.is_empty() {
+            Ok(())
+        } else {
+            Err(ArmError::locked(verb, scope, &locked))
+        }
+    }
+
+    /// Refuses if a policy denies this resource.
+    fn check_policies(state: &State, kind: &str, id: &str, resource: &Value) -> Result<(), ArmError> {
+        match state.rules.denied_by_policy(kind, id, resource) {
+            None => Ok(()),
+            Some(policy) => Err(ArmError::policy(id, policy)),
+        }
+    }
+
+    /// The version of the interface that is asked for.
+    fn version(&self) -> &str {
+        self.call.parameter("api-version").unwrap_or_default()
+    }
+
     /// The body as JSON.
-    fn body(&self) -> Result<serde_json::Value, ArmError> {
+    fn body(&self) -> Result<Value, ArmError> {
         serde_json::from_slice(&self.call.body).map_err(|error| {
             let message =
                 format!("The request content was invalid and could not be deserialized: '{error}'.");
@@ -66,23 +119,22 @@ pub(crate) async fn answer(world: &World, call: &Call) -> Reply {
         Ok(caller) => caller,
         Err(error) => return error.into_reply(),
     };
-    let spent = world.weather().spend(call, caller.object_id);
-    let left = match spent {
-        Some(Spent::Over(refusal)) => return refusal,
-        Some(Spent::Within(header, left)) => Some((header, left)),
-        None => None,
-    };
+    let spent = world.weather().spend(Service::Arm, call, caller.object_id);
     let ask = Ask {
         world,
         call,
         caller: &caller,
         now: call.now,
     };
-    let reply = router::route(ask).await.unwrap_or_else(ArmError::into_reply);
-    match left {
-        Some((header, left)) => reply.with_header(header, left.to_string()),
-        None => reply,
+    let reply = match spent.refusal {
+        Some(refusal) => refusal,
+        None => router::route(ask).await.unwrap_or_else(ArmError::into_reply),
+    };
+    if call.method != Method::GET {
+        graph::index(world, world.clock.now());
     }
+    let left = spent.left.into_iter();
+    left.fold(reply, |reply, (header, left)| reply.with_header(header, left))
 }
 
 fn authenticate(world: &World, call: &Call) -> Result<Caller, ArmError> {

@@ -1,6 +1,7 @@
 //! Entra: discovery, keys and the token endpoint.
 
 mod assertion;
+mod certificate;
 mod error;
 pub(crate) mod issuers;
 mod token;
@@ -13,7 +14,14 @@ use crate::http::{Call, Reply};
 use crate::state::State;
 use crate::world::World;
 
+pub(crate) use certificate::Certificate;
 use error::Refusal;
+pub(crate) use error::outage;
+
+/// The audience of tokens for a resource that the directory knows; none if it knows none.
+pub(crate) fn audience(world: &World, tenant: Uuid, resource: &str) -> Option<String> {
+    token::audience(world, tenant, resource).ok()
+}
 
 /// Answers one request.
 pub(crate) async fn answer(world: &World, call: &Call) -> Reply {
@@ -31,10 +39,19 @@ pub(crate) async fn answer(world: &World, call: &Call) -> Reply {
                 Err(refusal) => refusal.reply(call),
             }
         }
-        (&Method::GET, [tenant, "discovery", "v2.0", "keys"]) => match tenant_of(&world.state(), tenant) {
-            Ok(_) => Reply::ok(json!({"keys": [world.key.jwk()]})),
-            Err(refusal) => refusal.reply(call),
-        },
+        // For who takes tokens of version 1.0, whose issuer is named otherwise.
+        (&Method::GET, [tenant, ".well-known", "openid-configuration"]) => {
+            match tenant_of(&world.state(), tenant) {
+                Ok(tenant) => discovery_of_version_1(world, tenant),
+                Err(refusal) => refusal.reply(call),
+            }
+        }
+        (&Method::GET, [tenant, "discovery", "keys"] | [tenant, "discovery", "v2.0", "keys"]) => {
+            match tenant_of(&world.state(), tenant) {
+                Ok(_) => Reply::ok(json!({"keys": [world.key.jwk()]})),
+                Err(refusal) => refusal.reply(call),
+            }
+        }
         (&Method::GET, ["common", "discovery", "instance"]) => instance_discovery(world, call),
         (_, [_, "oauth2", "v2.0", "token"]) => Refusal::Method.reply(call),
         _ => Reply::html(
@@ -57,11 +74,12 @@ fn tenant_of(state: &State, given: &str) -> Result<Uuid, Refusal> {
     if id.is_nil() {
         return Err(Refusal::TenantEmpty(given.to_owned()));
     }
-    let known = state.tenants.iter().any(|tenant| tenant.id == id);
-    if known {
-        Ok(id)
-    } else {
-        Err(Refusal::TenantNotFound(given.to_owned()))
+    match state.tenants.iter().find(|tenant| tenant.id == id) {
+        None => Err(Refusal::TenantNotFound(given.to_owned())),
+        Some(tenant) => match &tenant.national_cloud {
+            None => Ok(id),
+            Some(cloud) => Err(Refusal::OtherCloud(given.to_owned(), cloud.clone())),
+        },
     }
 }
 
@@ -80,6 +98,19 @@ fn discovery(world: &World, tenant: Uuid) -> Reply {
         "scopes_supported": ["openid", "profile", "email", "offline_access"],
         "tenant_region_scope": "EU",
         "cloud_instance_name": world.urls.entra.trim_start_matches("https://").trim_end_matches('/'),
+    }))
+}
+
+fn discovery_of_version_1(world: &World, tenant: Uuid) -> Reply {
+    let base = format!("{}{tenant}", world.urls.entra);
+    Reply::ok(json!({
+        "issuer": crate::token::issuer(tenant),
+        "token_endpoint": format!("{base}/oauth2/token"),
+        "authorization_endpoint": format!("{base}/oauth2/authorize"),
+        "jwks_uri": format!("{base}/discovery/keys"),
+        "response_types_supported": ["code", "id_token"],
+        "subject_types_supported": ["pairwise"],
+        "id_token_signing_alg_values_supported": ["RS256"],
     }))
 }
 

@@ -29,6 +29,8 @@ pub(crate) struct Call {
     pub(crate) body: Bytes,
     /// Where it came from.
     pub(crate) peer: IpAddr,
+    /// By what weather of one place knows it: its path, who calls, and for whom.
+    pub(crate) marks: Vec<String>,
 }
 
 impl Call {
@@ -55,6 +57,7 @@ impl Call {
             headers,
             body,
             peer,
+            marks: vec![path.to_owned()],
         }
     }
 
@@ -69,6 +72,11 @@ impl Call {
     /// The text of a header.
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name)?.to_str().ok()
+    }
+
+    /// The marks as text.
+    pub(crate) fn marks(&self) -> Vec<&str> {
+        self.marks.iter().map(String::as_str).collect()
     }
 
     /// The token of `Authorization: Bearer …`.

@@ -1,14 +1,16 @@
-//! JSON Web Tokens by RS256, as far as Entra uses them: taken apart, verified, signed.
+//! JSON Web Tokens by RSA, as far as Entra uses them: taken apart, verified, signed.
 
 use std::fmt;
 
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::{KeyPair, KeySize};
 use aws_lc_rs::signature::{
-    KeyPair as _, RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_SHA256, RsaPublicKeyComponents,
+    KeyPair as _, RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_SHA256, RSA_PSS_2048_8192_SHA256,
+    RsaPublicKeyComponents,
 };
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jiff::SignedDuration;
 use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 
@@ -50,9 +52,14 @@ impl Jwt {
         self.claims.get(claim)?.as_str()
     }
 
-    /// A claim that is a time, in milliseconds.
+    /// A claim that is a time, in milliseconds. It may have a fraction of a second.
     pub(crate) fn time(&self, claim: &str) -> Option<i64> {
-        Some(self.claims.get(claim)?.as_i64()?.saturating_mul(1000))
+        let claim = self.claims.get(claim)?;
+        if let Some(seconds) = claim.as_i64() {
+            return Some(seconds.saturating_mul(1000));
+        }
+        let since = SignedDuration::try_from_secs_f64(claim.as_f64()?).ok()?;
+        i64::try_from(since.as_millis()).ok()
     }
 
     /// The audiences, whether there is one or a list.
@@ -69,17 +76,18 @@ impl Jwt {
         self.header.get(field)?.as_str()
     }
 
-    /// Whether this key signed it.
+    /// Whether this key signed it, by RS256 or PS256.
     pub(crate) fn is_signed_by(&self, key: &PublicKey) -> bool {
+        let algorithm = match self.header_text("alg") {
+            Some("RS256") => &RSA_PKCS1_2048_8192_SHA256,
+            Some("PS256") => &RSA_PSS_2048_8192_SHA256,
+            _ => return false,
+        };
         RsaPublicKeyComponents {
             n: &key.modulus,
             e: &key.exponent,
         }
-        .verify(
-            &RSA_PKCS1_2048_8192_SHA256,
-            self.signed.as_bytes(),
-            &self.signature,
-        )
+        .verify(algorithm, self.signed.as_bytes(), &self.signature)
         .is_ok()
     }
 }
@@ -92,6 +100,16 @@ pub(crate) struct PublicKey {
 }
 
 impl PublicKey {
+    /// A key of these numbers, the most significant byte first.
+    pub(crate) fn new(modulus: &[u8], exponent: &[u8]) -> Self {
+        // DER puts a zero before a number whose first bit is set.
+        let bare = |number: &[u8]| number.iter().skip_while(|byte| **byte == 0).copied().collect();
+        Self {
+            modulus: bare(modulus),
+            exponent: bare(exponent),
+        }
+    }
+
     /// A key of a JWKS; none if it is no RSA key.
     pub(crate) fn from_jwk(jwk: &Value) -> Option<Self> {
         let part = |name: &str| URL_SAFE_NO_PAD.decode(jwk.get(name)?.as_str()?).ok();
@@ -187,7 +205,7 @@ mod tests {
     fn only_the_key_that_signed_verifies() {
         let (key, other) = (SigningKey::generate().unwrap(), SigningKey::generate().unwrap());
         let text = key
-            .sign(&json!({"iss": "x", "aud": ["a", "b"], "exp": 7}))
+            .sign(&json!({"iss": "x", "aud": ["a", "b"], "exp": 7, "nbf": 1.25}))
             .unwrap();
         let token = Jwt::parse(&text).unwrap();
         assert!(token.is_signed_by(key.public()) && !token.is_signed_by(other.public()));
@@ -196,6 +214,7 @@ mod tests {
             (token.text("iss"), token.audiences(), token.time("exp")),
             (Some("x"), vec!["a", "b"], Some(7000))
         );
+        assert_eq!(token.time("nbf"), Some(1250));
         assert_eq!(token.header_text("kid"), Some(key.kid()));
         let (signed, signature) = text.rsplit_once('.').unwrap();
         let (header, _) = signed.split_once('.').unwrap();

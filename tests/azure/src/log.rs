@@ -25,6 +25,10 @@ pub enum Service {
     Arm,
     /// A vault.
     Vault,
+    /// GitHub and Azure DevOps.
+    Platform,
+    /// The machine on which pipelines run.
+    Machine,
 }
 
 impl Service {
@@ -34,6 +38,8 @@ impl Service {
             Self::Entra => "entra",
             Self::Arm => "arm",
             Self::Vault => "vault",
+            Self::Platform => "platform",
+            Self::Machine => "machine",
         }
     }
 }

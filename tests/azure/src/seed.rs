@@ -3,9 +3,11 @@
 //! JSON in camelCase; unknown fields are refused. Ids that the seed leaves out are derived from [`Seed::name`], so the
 //! same seed always gives the same tenant, client and principal ids. See `seed.example.json`.
 
+mod governance;
+mod platform;
 mod resources;
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -13,8 +15,11 @@ use uuid::Uuid;
 
 use crate::faults::Weather;
 
+pub use governance::{DenyAssignment, Lock, LockLevel, Policy};
+pub use platform::{GithubJob, PipelineJob, Platform, ServiceConnection};
 pub use resources::{
-    AccessPolicy, Cluster, FederatedCredential, Identity, ResourceGroup, RoleAssignment, Secret, Vault,
+    AccessPolicy, Cluster, CustomRole, FederatedCredential, Identity, ResourceGroup, RoleAssignment, Secret,
+    Vault,
 };
 
 /// Why a seed cannot be used.
@@ -28,8 +33,8 @@ pub enum SeedError {
         /// Why.
         source: std::io::Error,
     },
-    /// It is not a seed.
-    #[error("{path} is no seed")]
+    /// It is not a seed, or not a change of what is there.
+    #[error("cannot use {path}")]
     Parse {
         /// The file, or `the seed` for text.
         path: String,
@@ -43,6 +48,12 @@ pub enum SeedError {
         what: String,
         /// To what.
         missing: String,
+    },
+    /// A certificate cannot be used.
+    #[error("a certificate of {of} is no certificate with an RSA key")]
+    Certificate {
+        /// Whose.
+        of: String,
     },
     /// Two things have the same id.
     #[error("{what} stands in the seed twice")]
@@ -63,6 +74,9 @@ pub struct Seed {
     pub entra: Entra,
     /// The resource manager, Resource Graph included.
     pub arm: Service,
+    /// GitHub, Azure DevOps and the machine on which pipelines run; there are none if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub platform: Option<Platform>,
     /// The tenant of everything.
     pub tenant: Tenant,
     /// Tenants that exist and in which nothing is.
@@ -91,9 +105,21 @@ pub struct Seed {
     /// Managed identities.
     #[serde(default)]
     pub identities: Vec<Identity>,
+    /// Roles that somebody made.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub custom_roles: Vec<CustomRole>,
     /// Role assignments.
     #[serde(default)]
     pub role_assignments: Vec<RoleAssignment>,
+    /// Management locks.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub locks: Vec<Lock>,
+    /// Policies that deny.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub policies: Vec<Policy>,
+    /// Deny assignments.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub deny_assignments: Vec<DenyAssignment>,
     /// Delays and faults from the start.
     #[serde(default)]
     pub weather: Weather,
@@ -127,6 +153,9 @@ pub struct Tenant {
     /// Its name in messages.
     #[serde(default = "default_tenant_name")]
     pub display_name: String,
+    /// The national cloud in which it is, if that is not this one (AADSTS900382, AADSTS90038).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub national_cloud: Option<String>,
 }
 
 /// A subscription.
@@ -138,6 +167,15 @@ pub struct Subscription {
     /// Its name.
     #[serde(default = "default_subscription_name")]
     pub display_name: String,
+    /// Role assignments that it takes.
+    #[serde(default = "default_assignment_limit")]
+    pub role_assignment_limit: u32,
+    /// Namespaces of providers that are not registered in it, e.g. `Microsoft.ManagedIdentity`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unregistered_providers: Vec<String>,
+    /// Role assignments of nobody in particular that it has from the start.
+    #[serde(default)]
+    pub other_role_assignments: u32,
 }
 
 /// An application with its service principal.
@@ -155,12 +193,45 @@ pub struct ServicePrincipal {
     /// Client secrets that are valid.
     #[serde(default)]
     pub secrets: Vec<ClientSecret>,
+    /// Client secrets that are valid until a certain time (AADSTS7000222).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ending_secrets: Vec<EndingSecret>,
+    /// Certificates whose keys may sign its assertions, PEM.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub certificates: Vec<String>,
     /// Federated credentials of the application, e.g. of a pipeline.
     #[serde(default)]
     pub federated_credentials: Vec<FederatedCredential>,
-    /// Whether it may not sign in (AADSTS7000112).
-    #[serde(default)]
-    pub disabled: bool,
+    /// Seconds that its access tokens live, as a token lifetime policy sets it; an hour if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub access_token_lifetime_s: Option<u32>,
+    /// The only addresses from which a conditional access policy lets it sign in (AADSTS53003); there is no policy if
+    /// absent. Managed identities never have one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub allowed_ips: Option<Vec<IpAddr>>,
+    /// Who forbade it to sign in, if somebody did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disabled: Option<Disabled>,
+}
+
+/// Who forbade an application to sign in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Disabled {
+    /// Its owner, everywhere (AADSTS7000112).
+    Everywhere,
+    /// An administrator of this tenant, for its service principal there (AADSTS7000116).
+    InTenant,
+}
+
+/// A client secret that ends.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct EndingSecret {
+    /// The secret.
+    pub value: ClientSecret,
+    /// When it ends.
+    pub end: jiff::Timestamp,
 }
 
 /// A client secret; never shown.
@@ -204,9 +275,11 @@ impl Seed {
                 allow_loopback_issuers: true,
             },
             arm: Service { address },
+            platform: Some(Platform::on_loopback()),
             tenant: Tenant {
                 id: derive("tenant"),
                 display_name: default_tenant_name(),
+                national_cloud: None,
             },
             other_tenants: Vec::new(),
             arm_audience: default_arm_audience(),
@@ -214,13 +287,20 @@ impl Seed {
             subscriptions: vec![Subscription {
                 id: derive("subscription"),
                 display_name: default_subscription_name(),
+                role_assignment_limit: default_assignment_limit(),
+                unregistered_providers: Vec::new(),
+                other_role_assignments: 0,
             }],
             service_principals: Vec::new(),
             resource_groups: Vec::new(),
             clusters: Vec::new(),
             vaults: Vec::new(),
             identities: Vec::new(),
+            custom_roles: Vec::new(),
             role_assignments: Vec::new(),
+            locks: Vec::new(),
+            policies: Vec::new(),
+            deny_assignments: Vec::new(),
             weather: Weather::default(),
         }
     }
@@ -241,6 +321,11 @@ fn default_tenant_name() -> String {
 
 fn default_subscription_name() -> String {
     "Sandbox subscription".to_owned()
+}
+
+/// The documented limit.
+fn default_assignment_limit() -> u32 {
+    4_000
 }
 
 fn default_arm_audience() -> String {
@@ -269,7 +354,7 @@ mod tests {
             Seed::from_json(&seed.to_string())
                 .unwrap_err()
                 .to_string()
-                .contains("is no seed")
+                .contains("cannot use the seed")
         );
     }
 
@@ -281,13 +366,20 @@ mod tests {
             client_id: None,
             object_id: None,
             secrets: vec![ClientSecret("hidden-1".to_owned())],
+            ending_secrets: Vec::new(),
+            certificates: Vec::new(),
             federated_credentials: Vec::new(),
-            disabled: false,
+            access_token_lifetime_s: None,
+            allowed_ips: None,
+            disabled: None,
         });
         let secret = Secret {
             name: "db-password".to_owned(),
             value: "hidden-2".to_owned(),
             enabled: true,
+            content_type: None,
+            not_before: None,
+            expires: None,
         };
         assert!(!format!("{seed:?} {secret:?}").contains("hidden"));
     }

@@ -4,20 +4,29 @@
 //! the creator chose.
 
 mod build;
+mod change;
 mod list;
 mod replicated;
+mod roles;
+mod rules;
+mod vault;
 
 use std::collections::{BTreeMap, HashMap};
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
+use crate::arm::roles::Role;
 use crate::clock::Millis;
-use crate::seed::{FederatedCredential, Subscription, Tenant};
+use crate::entra::Certificate;
+use crate::platform;
+use crate::seed::{ClientSecret, Disabled, EndingSecret, FederatedCredential, Subscription, Tenant};
 
 pub(crate) use build::url;
 pub(crate) use replicated::Replicated;
+pub(crate) use rules::{Denial, Rules, rule_id};
+pub(crate) use vault::{Deleted, Secret, SecretVersion, Vault};
 
 /// Tags of a resource.
 pub(crate) type Tags = BTreeMap<String, String>;
@@ -33,8 +42,15 @@ pub(crate) struct State {
     pub(crate) clusters: BTreeMap<String, Cluster>,
     pub(crate) identities: BTreeMap<String, Identity>,
     pub(crate) vaults: BTreeMap<String, Vault>,
-    pub(crate) assignments: Replicated<BTreeMap<String, Assignment>>,
+    /// Custom roles by id.
+    pub(crate) roles: BTreeMap<Uuid, Role>,
+    pub(crate) assignments: Replicated<Assignment>,
+    pub(crate) rules: Rules,
+    /// What Resource Graph knows.
+    pub(crate) index: Replicated<Value>,
     pub(crate) applications: Vec<Application>,
+    /// Pipelines, and what the machine on which they run may sign in as.
+    pub(crate) running: platform::Running,
     pub(crate) operations: HashMap<Uuid, Operation>,
 }
 
@@ -101,7 +117,7 @@ pub(crate) struct Identity {
     pub(crate) principal_id: Uuid,
     pub(crate) created: Millis,
     /// By lower-case name; Entra sees them a while later.
-    pub(crate) credentials: Replicated<BTreeMap<String, FederatedCredential>>,
+    pub(crate) credentials: Replicated<FederatedCredential>,
     /// Until when a write of a credential runs.
     pub(crate) writing: bool,
 }
@@ -112,59 +128,13 @@ pub(crate) struct Application {
     pub(crate) name: String,
     pub(crate) client_id: Uuid,
     pub(crate) object_id: Uuid,
-    pub(crate) secrets: Vec<crate::seed::ClientSecret>,
+    pub(crate) secrets: Vec<ClientSecret>,
+    pub(crate) ending_secrets: Vec<EndingSecret>,
+    pub(crate) certificates: Vec<Certificate>,
     pub(crate) credentials: Vec<FederatedCredential>,
-    pub(crate) disabled: bool,
-}
-
-/// A key vault.
-#[derive(Debug, Clone)]
-pub(crate) struct Vault {
-    pub(crate) id: String,
-    pub(crate) name: String,
-    pub(crate) location: String,
-    pub(crate) tags: Tags,
-    pub(crate) address: SocketAddr,
-    /// With a trailing slash, as Azure answers it.
-    pub(crate) uri: String,
-    pub(crate) rbac: bool,
-    pub(crate) public_network_access: bool,
+    pub(crate) token_lifetime_s: Option<u32>,
     pub(crate) allowed_ips: Option<Vec<IpAddr>>,
-    /// By object id: permissions to secrets, in lower case.
-    pub(crate) access_policies: BTreeMap<Uuid, Vec<String>>,
-    pub(crate) secrets: BTreeMap<String, Secret>,
-}
-
-/// A secret; the last version is the current one.
-#[derive(Debug, Clone)]
-pub(crate) struct Secret {
-    pub(crate) name: String,
-    pub(crate) versions: Vec<SecretVersion>,
-}
-
-impl Secret {
-    /// The current version.
-    pub(crate) fn current(&self) -> Option<&SecretVersion> {
-        self.versions.last()
-    }
-}
-
-/// One version of a secret.
-#[derive(Clone)]
-pub(crate) struct SecretVersion {
-    pub(crate) id: String,
-    pub(crate) value: String,
-    pub(crate) content_type: Option<String>,
-    pub(crate) enabled: bool,
-    pub(crate) created: Millis,
-}
-
-impl std::fmt::Debug for SecretVersion {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("SecretVersion")
-            .field("id", &self.id)
-            .finish_non_exhaustive()
-    }
+    pub(crate) disabled: Option<Disabled>,
 }
 
 /// A role assignment.
@@ -194,6 +164,10 @@ pub(crate) struct Operation {
     pub(crate) cluster: String,
     pub(crate) started: Millis,
     pub(crate) ends: Millis,
+    /// Whether it ends as failed.
+    pub(crate) fails: bool,
+    /// The cluster before it, to which a failed one goes back.
+    pub(crate) before: Box<Cluster>,
 }
 
 /// Whoever can sign in, or be given a role.
@@ -205,7 +179,9 @@ pub(crate) struct Principal {
     /// The resource id of a managed identity.
     pub(crate) managed_identity: Option<String>,
     pub(crate) created: Millis,
-    pub(crate) disabled: bool,
+    /// Seconds that its tokens live, where a policy says so.
+    pub(crate) token_lifetime_s: Option<u32>,
+    pub(crate) disabled: Option<Disabled>,
 }
 
 impl State {
@@ -234,6 +210,7 @@ impl State {
             object_id: application.object_id,
             managed_identity: None,
             created: 0,
+            token_lifetime_s: application.token_lifetime_s,
             disabled: application.disabled,
         });
         let identities = self.identities.values().map(|identity| Principal {
@@ -242,9 +219,16 @@ impl State {
             object_id: identity.principal_id,
             managed_identity: Some(identity.id.clone()),
             created: identity.created,
-            disabled: false,
+            token_lifetime_s: None,
+            disabled: None,
         });
         applications.chain(identities)
+    }
+
+    /// The certificates by which a client may sign its own assertions.
+    pub(crate) fn certificates(&self, client_id: Uuid) -> Vec<Certificate> {
+        let application = self.applications.iter().find(|one| one.client_id == client_id);
+        application.map_or_else(Vec::new, |application| application.certificates.clone())
     }
 
     /// The federated credentials that Entra sees for a client at that time.
@@ -253,7 +237,7 @@ impl State {
             .identities
             .values()
             .filter(|identity| identity.client_id == client_id)
-            .flat_map(|identity| identity.credentials.seen(now).values().cloned());
+            .flat_map(|identity| identity.credentials.seen(now).cloned());
         let of_application = self
             .applications
             .iter()
@@ -262,18 +246,20 @@ impl State {
         of_identity.chain(of_application).collect()
     }
 
-    /// Deletes what has this id and everything below it: resources, credentials, secrets, role assignments.
-    pub(crate) fn delete(&mut self, id: &str, now: Millis) -> bool {
+    /// Deletes what has this id and everything below it: resources, credentials, secrets, roles and their assignments.
+    /// What has no id in the resource manager goes by its client id or, as `githubJobs/NAME`, by its kind and name.
+    pub(crate) fn delete(&mut self, id: &str) -> bool {
         let count = |state: &Self| {
-            let credentials: usize = state
-                .identities
-                .values()
-                .map(|one| one.credentials.current().len())
-                .sum();
+            let credentials: usize = state.identities.values().map(|one| one.credentials.len()).sum();
             let secrets: usize = state.vaults.values().map(|vault| vault.secrets.len()).sum();
-            let resources =
-                state.groups.len() + state.clusters.len() + state.identities.len() + state.vaults.len();
-            resources + credentials + secrets + state.assignments.current().len()
+            let resources = state.applications.len()
+                + state.groups.len()
+                + state.clusters.len()
+                + state.identities.len()
+                + state.vaults.len()
+                + state.roles.len()
+                + state.running.len();
+            resources + credentials + secrets + state.assignments.len() + state.rules.len()
         };
         let before = count(self);
         let stays = |key: &String| !within(key, id);
@@ -283,20 +269,21 @@ impl State {
         self.vaults.retain(|key, _| stays(key));
         for (parent, identity) in &mut self.identities {
             let below = format!("{parent}/federatedidentitycredentials/");
-            let gone = |name: &String| within(&format!("{below}{name}"), id);
-            if identity.credentials.current().keys().any(gone) {
-                identity
-                    .credentials
-                    .write(now, 0, |credentials| credentials.retain(|name, _| !gone(name)));
-            }
+            identity
+                .credentials
+                .retain(|name| !within(&format!("{below}{name}"), id));
         }
         for (parent, vault) in &mut self.vaults {
             vault
                 .secrets
                 .retain(|name, _| stays(&format!("{parent}/secrets/{name}")));
         }
-        self.assignments
-            .write(now, 0, |assignments| assignments.retain(|key, _| stays(key)));
+        self.assignments.retain(|key| !within(key, id));
+        self.rules.delete(id);
+        self.delete_roles(id);
+        self.running.delete(id);
+        self.applications
+            .retain(|one| !one.client_id.to_string().eq_ignore_ascii_case(id));
         count(self) < before
     }
 
@@ -306,12 +293,25 @@ impl State {
             let Some(operation) = cluster.operation.and_then(|id| self.operations.get(&id)) else {
                 continue;
             };
-            if operation.ends <= now {
-                cluster.operation = None;
-                cluster
-                    .properties
-                    .insert("provisioningState".to_owned(), "Succeeded".into());
+            if operation.ends > now {
+                continue;
             }
+            let end = if operation.fails {
+                let etag = cluster.etag;
+                *cluster = (*operation.before).clone();
+                cluster.etag = etag;
+                "Failed"
+            } else {
+                // Nobody knows the issuer before the API server has been started again with it.
+                if cluster.properties["oidcIssuerProfile"]["enabled"] == true {
+                    cluster.properties["oidcIssuerProfile"]["issuerURL"] = cluster.issuer_url.clone().into();
+                }
+                "Succeeded"
+            };
+            cluster.operation = None;
+            cluster
+                .properties
+                .insert("provisioningState".to_owned(), end.into());
         }
     }
 }

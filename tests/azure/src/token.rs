@@ -11,7 +11,32 @@ use crate::state::Principal;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Proof {
     Secret,
-    Assertion,
+    /// An assertion that the application signed by its certificate.
+    Certificate,
+    /// A token of an issuer that the principal trusts.
+    Federated,
+    /// The machine to which the managed identity is assigned.
+    Machine,
+}
+
+/// Who may present a token to Entra again, as the proof of another principal.
+pub(crate) const EXCHANGE_AUDIENCE: &str = "api://AzureADTokenExchange";
+/// The application behind that audience: the audience of the tokens that Entra issues for it.
+pub(crate) const EXCHANGE_APPLICATION: &str = "fb60f99c-7a34-4190-8149-302f77469936";
+
+/// A directory that issues.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Directory<'a> {
+    pub(crate) tenant: Uuid,
+    /// The URL of Entra, with a slash at the end.
+    pub(crate) authority: &'a str,
+}
+
+impl Directory<'_> {
+    /// The issuer of tokens of version 2.0, by which the directory publishes its keys.
+    pub(crate) fn issuer(self) -> String {
+        format!("{}{}/v2.0", self.authority, self.tenant)
+    }
 }
 
 /// Who calls, as its token says.
@@ -32,16 +57,16 @@ pub(crate) enum TokenFault {
     Tenant(String),
 }
 
-/// Seconds that a token lives: a day for managed identities, an hour for applications.
+/// Seconds that a token lives: a day for managed identities, an hour for applications without a policy of their own.
 pub(crate) fn lifetime(principal: &Principal) -> i64 {
-    if principal.managed_identity.is_some() {
-        86_400
-    } else {
-        3_600
+    match (principal.token_lifetime_s, &principal.managed_identity) {
+        (Some(seconds), _) => i64::from(seconds),
+        (None, Some(_)) => 86_400,
+        (None, None) => 3_600,
     }
 }
 
-/// The issuer of tokens of a tenant, the same in every cloud.
+/// The issuer of tokens of version 1.0 of a tenant, the same in every cloud.
 pub(crate) fn issuer(tenant: Uuid) -> String {
     format!("https://sts.windows.net/{tenant}/")
 }
@@ -50,16 +75,18 @@ pub(crate) fn issuer(tenant: Uuid) -> String {
 pub(crate) fn issue(
     key: &SigningKey,
     now: Millis,
-    tenant: Uuid,
+    directory: Directory<'_>,
     principal: &Principal,
     audience: &str,
     proof: Proof,
 ) -> Result<String, KeyError> {
     let seconds = now / 1000;
-    let client_id = principal.client_id.to_string();
+    let (tenant, client_id) = (directory.tenant, principal.client_id.to_string());
+    // The exchange takes tokens of version 2.0; the resource manager and vaults those of version 1.0.
+    let for_exchange = audience == EXCHANGE_AUDIENCE;
     let mut claims = json!({
-        "aud": audience,
-        "iss": issuer(tenant),
+        "aud": if for_exchange { EXCHANGE_APPLICATION } else { audience },
+        "iss": if for_exchange { directory.issuer() } else { issuer(tenant) },
         "iat": seconds,
         "nbf": seconds,
         "exp": seconds + lifetime(principal),
@@ -73,8 +100,12 @@ pub(crate) fn issue(
         "sub": principal.object_id,
         "tid": tenant,
         "uti": Uuid::new_v4().simple().to_string(),
-        "ver": "1.0",
+        "ver": if for_exchange { "2.0" } else { "1.0" },
     });
+    if proof == Proof::Federated {
+        // Marks a token that came by a federated credential; its content is not documented.
+        claims["xms_ficinfo"] = Value::from("CAAQABgAIAAoAjAA");
+    }
     if let Some(id) = &principal.managed_identity {
         claims["xms_mirid"] = Value::from(id.clone());
         claims["xms_idrel"] = Value::from("7 32");
@@ -126,14 +157,22 @@ pub(crate) fn accept(
 mod tests {
     use super::*;
 
+    fn directory(tenant: Uuid) -> Directory<'static> {
+        Directory {
+            tenant,
+            authority: "https://login/",
+        }
+    }
+
     fn principal(managed_identity: Option<String>) -> Principal {
         Principal {
             name: "id-1".to_owned(),
             client_id: Uuid::from_u128(1),
             object_id: Uuid::from_u128(2),
             managed_identity,
+            token_lifetime_s: None,
             created: 0,
-            disabled: false,
+            disabled: None,
         }
     }
 
@@ -145,7 +184,7 @@ mod tests {
         let text = issue(
             &key,
             1_000_000,
-            tenant,
+            directory(tenant),
             &principal(None),
             "https://vault.azure.net/",
             Proof::Secret,
@@ -167,7 +206,7 @@ mod tests {
         let longer = issue(
             &key,
             1_000_000,
-            tenant,
+            directory(tenant),
             &better,
             "https://vault.azure.net/",
             Proof::Secret,
@@ -197,7 +236,7 @@ mod tests {
         let identity = principal(Some("/subscriptions/x".to_owned()));
         assert_eq!((lifetime(&identity), lifetime(&principal(None))), (86_400, 3_600));
         let key = SigningKey::generate().unwrap();
-        let text = issue(&key, 0, Uuid::nil(), &identity, "a", Proof::Assertion).unwrap();
+        let text = issue(&key, 0, directory(Uuid::nil()), &identity, "a", Proof::Federated).unwrap();
         assert_eq!(
             Jwt::parse(&text).unwrap().text("xms_mirid"),
             Some("/subscriptions/x")

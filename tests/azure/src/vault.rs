@@ -1,22 +1,17 @@
-//! Key Vault: secrets, read by those who may.
+//! Key Vault: who asks, and may they.
 
 mod access;
 mod error;
-
-use axum::http::{Method, StatusCode};
-use serde_json::{Value, json};
-use url::form_urlencoded;
+mod secrets;
 
 use crate::http::{Call, Reply};
-use crate::state::{Secret, SecretVersion, State, Vault, key};
+use crate::log::Service;
+use crate::state::State;
 use crate::token::{self, TokenFault};
 use crate::world::World;
 
-use access::Right;
 use error::Refusal;
-
-/// Secrets on one page, unless the request asks for fewer.
-const PAGE: usize = 25;
+use secrets::Operation;
 
 /// Answers one request to the vault with this key.
 pub(crate) fn answer(world: &World, vault: &str, call: &Call) -> Reply {
@@ -25,14 +20,23 @@ pub(crate) fn answer(world: &World, vault: &str, call: &Call) -> Reply {
         // A vault that was deleted has no address; this is as near as it gets.
         return Refusal::Gone.reply();
     }
-    match route(world, &mut state, vault, call) {
-        Ok(reply) => reply.with_header("strict-transport-security", "max-age=31536000;includeSubDomains"),
-        Err(refusal) => refusal.reply(),
-    }
+    let region = state
+        .vaults
+        .get(vault)
+        .map(|vault| vault.location.clone())
+        .unwrap_or_default();
+    let kind = if call.peer.is_ipv4() { "Ipv4" } else { "Ipv6" };
+    let network = format!("conn_type={kind};addr={};act_addr_fam=InterNetwork;", call.peer);
+    let reply = route(world, &mut state, vault, call).unwrap_or_else(|refusal| refusal.reply());
+    reply
+        .with_header("x-ms-keyvault-region", region)
+        .with_header("x-ms-keyvault-network-info", network)
+        .with_header("strict-transport-security", "max-age=31536000;includeSubDomains")
 }
 
 fn route(world: &World, state: &mut State, vault_key: &str, call: &Call) -> Result<Reply, Refusal> {
-    let tenant = state.tenant().id;
+    let tenant = state.vaults.get(vault_key).and_then(|vault| vault.tenant);
+    let tenant = tenant.unwrap_or(state.tenant().id);
     let unauthorized = |message: String| Refusal::Unauthorized {
         authority: format!("{}{tenant}", world.urls.entra),
         resource: world.vault_audience.clone(),
@@ -60,157 +64,21 @@ fn route(world: &World, state: &mut State, vault_key: &str, call: &Call) -> Resu
     if call.parameter("api-version").is_none_or(str::is_empty) {
         return Err(Refusal::BadParameter("api-version must be specified".to_owned()));
     }
+    let spent = world.weather().spend(Service::Vault, call, caller.object_id);
+    if let Some(refusal) = spent.refusal {
+        return Ok(refusal);
+    }
     let ask = access::Ask {
         state,
         vault_key,
         caller: &caller,
         call,
     };
-    let segments: Vec<&str> = call.segments.iter().map(String::as_str).collect();
-    match (&call.method, segments.as_slice()) {
-        (&Method::GET, ["secrets"]) => {
-            ask.require(Right::List, None)?;
-            Ok(list(call, ask.vault()?))
-        }
-        (&Method::GET, ["secrets", name, "versions"]) => {
-            ask.require(Right::List, Some(name))?;
-            let vault = ask.vault()?;
-            let secret = find(vault, name)?;
-            let items = secret
-                .versions
-                .iter()
-                .map(|version| item(vault, secret, version, true))
-                .collect();
-            Ok(Reply::ok(json!({"value": Value::Array(items), "nextLink": null})))
-        }
-        (&Method::GET, ["secrets", name]) => {
-            ask.require(Right::Get, Some(name))?;
-            read(ask.vault()?, name, None)
-        }
-        (&Method::GET, ["secrets", name, version]) => {
-            ask.require(Right::Get, Some(name))?;
-            read(ask.vault()?, name, Some(version))
-        }
-        (&Method::PUT, ["secrets", name]) => {
-            ask.require(Right::Set, Some(name))?;
-            set(state, vault_key, call, name)
-        }
-        (_, ["secrets", ..]) => Err(Refusal::Method(call.method.to_string())),
-        _ => Err(Refusal::BadParameter(format!(
-            "The simulator serves no operation at '{}'.",
-            call.path
-        ))),
-    }
-}
-
-fn find<'a>(vault: &'a Vault, name: &str) -> Result<&'a Secret, Refusal> {
-    vault
-        .secrets
-        .get(&key(name))
-        .ok_or_else(|| Refusal::NotFound(name.to_owned()))
-}
-
-fn attributes(version: &SecretVersion) -> Value {
-    json!({
-        "enabled": version.enabled,
-        "created": version.created / 1000,
-        "updated": version.created / 1000,
-        "recoveryLevel": "Recoverable+Purgeable",
-        "recoverableDays": 90,
+    let operation = Operation::of(call)?;
+    let assignment = ask.require(operation.right(), operation.secret())?;
+    let reply = operation.perform(state, vault_key, call)?;
+    Ok(match assignment {
+        Some(id) => reply.with_header("x-ms-keyvault-rbac-assignment-id", id),
+        None => reply,
     })
-}
-
-fn item(vault: &Vault, secret: &Secret, version: &SecretVersion, versioned: bool) -> Value {
-    let id = format!("{}secrets/{}", vault.uri, secret.name);
-    let id = if versioned {
-        format!("{id}/{}", version.id)
-    } else {
-        id
-    };
-    let mut item = json!({"id": id, "attributes": attributes(version)});
-    if let Some(kind) = &version.content_type {
-        item["contentType"] = kind.clone().into();
-    }
-    item
-}
-
-fn list(call: &Call, vault: &Vault) -> Reply {
-    let from = call
-        .parameter("$skiptoken")
-        .and_then(|token| token.parse().ok())
-        .unwrap_or(0);
-    let size = call
-        .parameter("maxresults")
-        .and_then(|count| count.parse().ok())
-        .unwrap_or(PAGE)
-        .clamp(1, PAGE);
-    let items: Vec<Value> = vault
-        .secrets
-        .values()
-        .skip(from)
-        .take(size)
-        .filter_map(|secret| Some(item(vault, secret, secret.current()?, false)))
-        .collect();
-    let mut next = Value::Null;
-    if from + size < vault.secrets.len() {
-        let version = call.parameter("api-version").unwrap_or_default();
-        let mut query = form_urlencoded::Serializer::new(String::new());
-        query.append_pair("api-version", version);
-        query.append_pair("$skiptoken", &(from + size).to_string());
-        query.append_pair("maxresults", &size.to_string());
-        next = format!("{}secrets?{}", vault.uri, query.finish()).into();
-    }
-    Reply::ok(json!({"value": items, "nextLink": next}))
-}
-
-fn read(vault: &Vault, name: &str, wanted: Option<&str>) -> Result<Reply, Refusal> {
-    let secret = find(vault, name)?;
-    let version = match wanted {
-        None => secret.current(),
-        Some(id) => secret
-            .versions
-            .iter()
-            .find(|version| version.id.eq_ignore_ascii_case(id)),
-    };
-    let version = version.ok_or_else(|| Refusal::NotFound(name.to_owned()))?;
-    if !version.enabled {
-        return Err(Refusal::Disabled);
-    }
-    let mut body = item(vault, secret, version, true);
-    body["value"] = version.value.clone().into();
-    Ok(Reply::ok(body))
-}
-
-/// A new version.
-fn set(state: &mut State, vault_key: &str, call: &Call, name: &str) -> Result<Reply, Refusal> {
-    let proper =
-        (1..=127).contains(&name.len()) && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
-    let body: Value = serde_json::from_slice(&call.body).unwrap_or_default();
-    let Some(value) = body["value"].as_str().filter(|_| proper) else {
-        return Err(Refusal::BadParameter(
-            "The request URI or body contains an invalid value.".to_owned(),
-        ));
-    };
-    let version = SecretVersion {
-        id: state
-            .ids
-            .next(&format!("secret/{vault_key}/{name}"))
-            .simple()
-            .to_string(),
-        value: value.to_owned(),
-        content_type: body["contentType"].as_str().map(str::to_owned),
-        enabled: body["attributes"]["enabled"].as_bool().unwrap_or(true),
-        created: call.now,
-    };
-    let vault = state.vaults.get_mut(vault_key).ok_or(Refusal::Gone)?;
-    let fresh = || Secret {
-        name: name.to_owned(),
-        versions: Vec::new(),
-    };
-    let secret = vault.secrets.entry(key(name)).or_insert_with(fresh);
-    secret.versions.push(version.clone());
-    let secret = secret.clone();
-    let mut body = item(vault, &secret, &version, true);
-    body["value"] = version.value.into();
-    Ok(Reply::json(StatusCode::OK, body))
 }

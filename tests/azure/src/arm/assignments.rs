@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::error::ArmError;
-use super::{Ask, page, rights, roles};
+use super::{Ask, page, rights};
 use crate::clock::rfc3339;
 use crate::http::Reply;
 use crate::state::{Assignment, State, join, key, within};
@@ -76,7 +76,6 @@ pub(super) fn list(ask: Ask<'_>, scope: &str) -> Result<Reply, ArmError> {
     })?;
     let items = state
         .assignments
-        .current()
         .values()
         .filter(|one| within(scope, &one.scope) || (!filter.at_scope && within(&one.scope, scope)))
         .filter(|one| {
@@ -97,7 +96,7 @@ pub(super) fn one(ask: Ask<'_>, scope: &str, name: &str) -> Result<Reply, ArmErr
     match ask.call.method {
         Method::GET => {
             ask.require(&state, &format!("{KIND}/read"), or_root(scope))?;
-            let found = state.assignments.current().get(&key(&id));
+            let found = state.assignments.get(&key(&id));
             found.map(|one| Reply::ok(document(one))).ok_or_else(|| {
                 ArmError::not_found(
                     "RoleAssignmentNotFound",
@@ -108,7 +107,7 @@ pub(super) fn one(ask: Ask<'_>, scope: &str, name: &str) -> Result<Reply, ArmErr
         Method::PUT => put(ask, &mut state, scope, name, &id),
         Method::DELETE => {
             let action = format!("{KIND}/delete");
-            let found = state.assignments.current().get(&key(&id)).cloned();
+            let found = state.assignments.get(&key(&id)).cloned();
             let Some(found) = found else {
                 ask.require(&state, &action, or_root(scope))?;
                 return Ok(Reply::empty(StatusCode::NO_CONTENT));
@@ -121,12 +120,11 @@ pub(super) fn one(ask: Ask<'_>, scope: &str, name: &str) -> Result<Reply, ArmErr
                 &found.scope,
                 found.role,
             ) {
-                return Err(ArmError::authorization(ask.caller, &action, &id));
+                return Err(ask.unauthorized(&state, &action, &id));
             }
-            let delay = ask.world.weather().weather.role_delay_ms;
-            state.assignments.write(ask.now, delay, |assignments| {
-                assignments.remove(&key(&id));
-            });
+            Ask::check_locks(&state, &action, &id)?;
+            let delay = role_delay(ask, &found);
+            state.assignments.remove(ask.now, delay, &key(&id));
             Ok(Reply::ok(document(&found)))
         }
         ref other => Err(ArmError::method(other.as_str())),
@@ -146,8 +144,12 @@ fn put(ask: Ask<'_>, state: &mut State, scope: &str, name: &str, id: &str) -> Re
         .next()
         .unwrap_or_default()
         .to_owned();
-    let role = Uuid::parse_str(&role_name).ok().and_then(roles::by_id);
-    let allowed = role.map(|role| role.id).unwrap_or_default();
+    let role = Uuid::parse_str(&role_name)
+        .ok()
+        .and_then(|id| state.role(id))
+        .filter(|role| role.is_assignable(or_root(scope)))
+        .map(|role| role.id);
+    let allowed = role.unwrap_or_default();
     if !rights::may_assign(
         state,
         ask.now,
@@ -156,8 +158,9 @@ fn put(ask: Ask<'_>, state: &mut State, scope: &str, name: &str, id: &str) -> Re
         or_root(scope),
         allowed,
     ) {
-        return Err(ArmError::authorization(ask.caller, &action, id));
+        return Err(ask.unauthorized(state, &action, id));
     }
+    Ask::check_locks(state, &action, id)?;
     check_scope(state, scope)?;
     if Uuid::parse_str(name).is_err() {
         let message =
@@ -175,7 +178,7 @@ fn put(ask: Ask<'_>, state: &mut State, scope: &str, name: &str, id: &str) -> Re
     let wanted = Assignment {
         name: name.to_owned(),
         scope: or_root(scope).to_owned(),
-        role: role.id,
+        role,
         role_definition_id,
         principal_id,
         principal_type,
@@ -186,7 +189,7 @@ fn put(ask: Ask<'_>, state: &mut State, scope: &str, name: &str, id: &str) -> Re
         created_by: Some(ask.caller.object_id),
         id: id.to_owned(),
     };
-    let known = state.assignments.current();
+    let known = &state.assignments;
     let same = |one: &Assignment| {
         one.principal_id == wanted.principal_id
             && one.role == wanted.role
@@ -201,19 +204,34 @@ fn put(ask: Ask<'_>, state: &mut State, scope: &str, name: &str, id: &str) -> Re
             return Err(exists());
         }
         None if known.values().any(same) => return Err(exists()),
+        None if state.assignments_left(scope) == Some(0) => {
+            let message = "No more role assignments can be created in this subscription.";
+            return Err(ArmError::conflict("RoleAssignmentLimitExceeded", message));
+        }
         _ => {}
     }
-    let status = if known.contains_key(&key(id)) {
+    Ask::check_policies(state, KIND, id, &Value::Null)?;
+    let status = if known.get(&key(id)).is_some() {
         StatusCode::OK
     } else {
         StatusCode::CREATED
     };
-    let reply = Reply::json(status, document(&wanted));
-    let delay = ask.world.weather().weather.role_delay_ms;
-    state.assignments.write(ask.now, delay, |assignments| {
-        assignments.insert(key(id), wanted);
-    });
+    let mut shown = document(&wanted);
+    if status == StatusCode::CREATED {
+        // The answer to the one who creates it does not say so yet.
+        shown["properties"]["createdBy"] = Value::Null;
+    }
+    let reply = Reply::json(status, shown);
+    let delay = role_delay(ask, &wanted);
+    state.assignments.insert(ask.now, delay, key(id), wanted);
     Ok(reply)
+}
+
+/// Milliseconds until others know of a change of this assignment.
+fn role_delay(ask: Ask<'_>, assignment: &Assignment) -> u64 {
+    let principal = assignment.principal_id.to_string();
+    let here = ask.world.weather().over(&[&assignment.id, &principal]);
+    here.role_delay_ms
 }
 
 fn exists() -> ArmError {
@@ -227,8 +245,11 @@ fn principal_type(
     principal: Uuid,
     given: Option<String>,
 ) -> Result<String, ArmError> {
-    let delay = ask.world.weather().weather.principal_delay_ms;
     let found = state.by_object_id(principal);
+    let identity = found.as_ref().and_then(|one| one.managed_identity.clone());
+    let marks = [principal.to_string(), identity.unwrap_or_default()];
+    let here = ask.world.weather().over(&[&marks[0], &marks[1]]);
+    let delay = here.principal_delay_ms;
     let replicated = found
         .as_ref()
         .is_some_and(|one| one.created.saturating_add_unsigned(delay) <= ask.now);
@@ -256,12 +277,12 @@ fn principal_type(
     }
 }
 
-fn or_root(scope: &str) -> &str {
+pub(super) fn or_root(scope: &str) -> &str {
     if scope.is_empty() { "/" } else { scope }
 }
 
 /// Groups and top-level resources must exist; what is within them, a secret for instance, is not looked at.
-fn check_scope(state: &State, scope: &str) -> Result<(), ArmError> {
+pub(super) fn check_scope(state: &State, scope: &str) -> Result<(), ArmError> {
     let segments: Vec<&str> = scope.split('/').filter(|segment| !segment.is_empty()).collect();
     let join = |count: usize| join(&segments[..count]);
     if segments.len() >= 4 && !state.groups.contains_key(&key(&join(4))) {

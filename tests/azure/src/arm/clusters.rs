@@ -1,12 +1,14 @@
 //! AKS clusters: read, updated by a long-running operation, tagged.
 
 use axum::http::{Method, StatusCode};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
 use super::error::ArmError;
-use super::groups::{location_required, tags};
+use super::groups::{check_location, location, tags};
 use super::router::Place;
 use super::{Ask, page};
 use crate::clock::rfc3339;
@@ -14,11 +16,15 @@ use crate::http::Reply;
 use crate::state::{Cluster, Operation, State, key, within};
 
 const KIND: &str = "Microsoft.ContainerService/managedClusters";
+/// The application behind the API servers of all clusters.
+const AKS_SERVER: &str = "6dae42f8-4368-4678-94ff-3960e28e3630";
 /// The version that poll URLs name, whatever the request named.
 const POLL_VERSION: &str = "2025-03-01";
+/// The first version whose clusters have a tag.
+const FIRST_WITH_ETAG: &str = "2024-09-01";
 
 /// A cluster as the resource provider shows it.
-pub(super) fn document(cluster: &Cluster) -> Value {
+pub(super) fn document(cluster: &Cluster, version: &str) -> Value {
     let mut document = cluster.extra.clone();
     document.insert("id".to_owned(), cluster.id.clone().into());
     document.insert("name".to_owned(), cluster.name.clone().into());
@@ -28,21 +34,25 @@ pub(super) fn document(cluster: &Cluster) -> Value {
     );
     document.insert("location".to_owned(), cluster.location.clone().into());
     document.insert("tags".to_owned(), json!(cluster.tags));
-    document.insert("eTag".to_owned(), cluster.etag.to_string().into());
+    if version >= FIRST_WITH_ETAG {
+        document.insert("eTag".to_owned(), cluster.etag.to_string().into());
+    }
     document.insert("properties".to_owned(), cluster.properties.clone().into());
     document.into()
 }
 
 pub(super) fn list(ask: Ask<'_>, scope: &str) -> Result<Reply, ArmError> {
     let mut state = ask.world.state();
-    ask.require(&state, &format!("{KIND}/read"), scope)?;
+    let action = format!("{KIND}/read");
     state.settle(ask.now);
+    let readable = ask.readable(&state, &action, scope)?;
     let items = state
         .clusters
         .values()
-        .filter(|one| within(&one.id, scope))
-        .map(document)
+        .filter(|one| within(&one.id, scope) && readable(&one.id))
+        .map(|one| document(one, ask.version()))
         .collect();
+    drop(readable);
     drop(state);
     page::reply(ask, items)
 }
@@ -73,10 +83,55 @@ pub(super) fn one(ask: Ask<'_>, place: Place<'_>) -> Result<Reply, ArmError> {
         });
     };
     match ask.call.method {
-        Method::GET => Ok(Reply::ok(document(&cluster)).with_header("etag", cluster.etag.to_string())),
+        Method::GET => Ok(Reply::ok(document(&cluster, ask.version()))),
         Method::PATCH => patch(ask, &mut state, cluster),
-        _ => put(ask, &mut state, cluster),
+        _ => put(ask, &mut state, place.group, cluster),
     }
+}
+
+/// The kubeconfig by which a user reaches the cluster, who signs in to Entra by a plugin.
+pub(super) fn user_credential(ask: Ask<'_>, place: Place<'_>) -> Result<Reply, ArmError> {
+    let state = ask.world.state();
+    let id = place.id(KIND);
+    ask.require(&state, &format!("{KIND}/listClusterUserCredential/action"), &id)?;
+    place.require_group(&state)?;
+    let cluster = state
+        .clusters
+        .get(&key(&id))
+        .ok_or_else(|| ArmError::resource(KIND, place.name, place.group))?;
+    let name = &cluster.name;
+    let host = cluster
+        .properties
+        .get("fqdn")
+        .and_then(Value::as_str)
+        .unwrap_or_default();
+    let user = format!("clusterUser_{}_{name}", place.group);
+    let authority = ask.world.host().map(|host| host.authority_pem().to_owned());
+    let kubeconfig = json!({
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": name,
+        "contexts": [{"name": name, "context": {"cluster": name, "user": user}}],
+        "clusters": [{"name": name, "cluster": {
+            "server": format!("https://{host}:443"),
+            "certificate-authority-data": STANDARD.encode(authority.unwrap_or_default()),
+        }}],
+        "users": [{"name": user, "user": {"exec": {
+            "apiVersion": "client.authentication.k8s.io/v1beta1",
+            "command": "kubelogin",
+            "args": [
+                "get-token", "--environment", "AzurePublicCloud", "--server-id", AKS_SERVER,
+                "--client-id", "80faf920-1908-4b52-b5ef-a8e7bedfc67a", "--tenant-id", state.tenant().id,
+                "--login", "devicecode",
+            ],
+            "env": null,
+            "provideClusterInfo": false,
+        }}}],
+    });
+    let value = STANDARD.encode(kubeconfig.to_string());
+    Ok(Reply::ok(
+        json!({"kubeconfigs": [{"name": "clusterUser", "value": value}]}),
+    ))
 }
 
 /// PATCH knows tags alone.
@@ -98,19 +153,12 @@ fn patch(ask: Ask<'_>, state: &mut State, mut cluster: Cluster) -> Result<Reply,
 }
 
 /// PUT takes the whole document.
-fn put(ask: Ask<'_>, state: &mut State, mut cluster: Cluster) -> Result<Reply, ArmError> {
+fn put(ask: Ask<'_>, state: &mut State, group: &str, mut cluster: Cluster) -> Result<Reply, ArmError> {
     let body = ask.body()?;
-    let location = body["location"].as_str().ok_or_else(location_required)?;
-    if !location.eq_ignore_ascii_case(&cluster.location) {
-        let message = format!(
-            "The resource '{}' already exists in location '{}'. A resource with the same name cannot be created in \
-             location '{location}'.",
-            cluster.name, cluster.location
-        );
-        return Err(ArmError::conflict("InvalidResourceLocation", message));
-    }
+    check_location(&cluster.name, group, &cluster.location, location(&body)?)?;
     check_idle(&cluster)?;
     check_match(ask, &cluster)?;
+    Ask::check_policies(state, KIND, &cluster.id, &body)?;
     cluster.tags = tags(&body)?;
     let given = body
         .get("properties")
@@ -179,7 +227,7 @@ fn merge(cluster: &Cluster, mut given: Map<String, Value>) -> Result<Map<String,
         }
     }
     let mut profile = json!({"enabled": wants_issuer});
-    if wants_issuer {
+    if had_issuer {
         profile["issuerURL"] = cluster.issuer_url.clone().into();
     }
     given.insert("oidcIssuerProfile".to_owned(), profile);
@@ -215,12 +263,15 @@ fn check_match(ask: Ask<'_>, cluster: &Cluster) -> Result<(), ArmError> {
 /// Starts the update: the document shows it at once, as being updated.
 fn start(ask: Ask<'_>, state: &mut State, mut cluster: Cluster) -> Reply {
     let cluster_key = key(&cluster.id);
-    let takes = ask.world.weather().weather.cluster_update_ms;
+    let here = ask.world.weather().over(&[&cluster_key]);
+    let before = state.clusters.get(&cluster_key).unwrap_or(&cluster).clone();
     let operation = Operation {
         id: state.ids.next(&format!("operation/{cluster_key}")),
         cluster: cluster_key.clone(),
         started: ask.now,
-        ends: ask.now.saturating_add_unsigned(takes),
+        ends: ask.now.saturating_add_unsigned(here.cluster_update_ms),
+        fails: here.cluster_update_fails,
+        before: Box::new(before),
     };
     cluster.etag = state.ids.next(&format!("etag/{cluster_key}"));
     cluster.operation = Some(operation.id);
@@ -229,7 +280,7 @@ fn start(ask: Ask<'_>, state: &mut State, mut cluster: Cluster) -> Reply {
         .insert("provisioningState".to_owned(), "Updating".into());
     let subscription = cluster.id.split('/').nth(2).unwrap_or_default();
     let poll = poll_url(ask, subscription, &cluster.location, operation.id);
-    let reply = Reply::ok(document(&cluster)).with_header("azure-asyncoperation", poll);
+    let reply = Reply::ok(document(&cluster, ask.version())).with_header("azure-asyncoperation", poll);
     state.operations.insert(operation.id, operation);
     state.clusters.insert(cluster_key, cluster);
     reply
@@ -280,13 +331,21 @@ pub(super) fn operation(ask: Ask<'_>, subscription: &str, id: &str) -> Result<Re
         group,
     )?;
     let done = operation.ends <= ask.now;
+    let status = match (done, operation.fails) {
+        (false, _) => "InProgress",
+        (true, false) => "Succeeded",
+        (true, true) => "Failed",
+    };
     let mut body = json!({
         "name": operation.id,
-        "status": if done { "Succeeded" } else { "InProgress" },
+        "status": status,
         "startTime": rfc3339(operation.started),
     });
     if done {
         body["endTime"] = rfc3339(operation.ends).into();
+    }
+    if status == "Failed" {
+        body["error"] = json!({"code": "InternalOperationError", "message": "Internal server error"});
     }
     Ok(Reply::ok(body))
 }

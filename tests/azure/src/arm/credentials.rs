@@ -17,6 +17,8 @@ use crate::state::{Identity, State, key};
 const KIND: &str = "Microsoft.ManagedIdentity/userAssignedIdentities/federatedIdentityCredentials";
 /// Credentials that an identity may have.
 const MOST: usize = 20;
+/// Regions whose identities can have none, as documented.
+const WITHOUT: [&str; 2] = ["malaysiasouth", "newzealandnorth"];
 /// Characters that issuer, subject and audience may have.
 const LONGEST: usize = 600;
 
@@ -36,13 +38,10 @@ fn document(identity: &Identity, credential: &FederatedCredential) -> Value {
 fn parent<'a>(state: &'a State, place: Place<'_>, verb: &str) -> Result<&'a Identity, ArmError> {
     place.require_group(state)?;
     let id = place.id(PARENT);
-    state.identities.get(&key(&id)).ok_or_else(|| {
-        ArmError::parent(
-            verb,
-            "Microsoft.ManagedIdentity/userAssignedIdentities/federatedIdentityCredentials",
-            &id,
-        )
-    })
+    state
+        .identities
+        .get(&key(&id))
+        .ok_or_else(|| ArmError::parent(verb, KIND, &id))
 }
 
 pub(super) fn list(ask: Ask<'_>, place: Place<'_>) -> Result<Reply, ArmError> {
@@ -51,7 +50,6 @@ pub(super) fn list(ask: Ask<'_>, place: Place<'_>) -> Result<Reply, ArmError> {
     let identity = parent(&state, place, "read")?;
     let items = identity
         .credentials
-        .current()
         .values()
         .map(|one| document(identity, one))
         .collect();
@@ -67,7 +65,7 @@ pub(super) async fn one(ask: Ask<'_>, place: Place<'_>, name: &str) -> Result<Re
             let state = ask.world.state();
             ask.require(&state, &format!("{KIND}/read"), &id)?;
             let identity = parent(&state, place, "read")?;
-            let found = identity.credentials.current().get(&key(name));
+            let found = identity.credentials.get(&key(name));
             found
                 .map(|one| Reply::ok(document(identity, one)))
                 .ok_or_else(|| {
@@ -80,16 +78,21 @@ pub(super) async fn one(ask: Ask<'_>, place: Place<'_>, name: &str) -> Result<Re
             Writing::start(ask, place)
                 .finish(ask, place, |identity, now, delay| {
                     check_set(identity, &wanted)?;
-                    let known = identity.credentials.current().contains_key(&key(name));
+                    let known = identity.credentials.get(&key(name)).is_some();
                     let status = if known {
                         StatusCode::OK
                     } else {
                         StatusCode::CREATED
                     };
-                    identity.credentials.write(now, delay, |credentials| {
-                        credentials.insert(key(name), wanted.clone());
-                    });
-                    Ok(Reply::json(status, document(identity, &wanted)).with_header("location", id.clone()))
+                    identity.credentials.insert(now, delay, key(name), wanted.clone());
+                    let shown = document(identity, &wanted);
+                    let location = shown["id"].as_str().unwrap_or_default().to_owned();
+                    let reply = Reply::json(status, shown);
+                    Ok(if status == StatusCode::CREATED {
+                        reply.with_header("location", location)
+                    } else {
+                        reply
+                    })
                 })
                 .await
         }
@@ -97,13 +100,12 @@ pub(super) async fn one(ask: Ask<'_>, place: Place<'_>, name: &str) -> Result<Re
             begin(ask, place, "delete", &id)?;
             Writing::start(ask, place)
                 .finish(ask, place, |identity, now, delay| {
-                    if !identity.credentials.current().contains_key(&key(name)) {
-                        return Ok(Reply::empty(StatusCode::NO_CONTENT));
-                    }
-                    identity.credentials.write(now, delay, |credentials| {
-                        credentials.remove(&key(name));
-                    });
-                    Ok(Reply::empty(StatusCode::OK))
+                    let known = identity.credentials.remove(now, delay, &key(name));
+                    Ok(Reply::empty(if known {
+                        StatusCode::OK
+                    } else {
+                        StatusCode::NO_CONTENT
+                    }))
                 })
                 .await
         }
@@ -134,8 +136,27 @@ fn begin(ask: Ask<'_>, place: Place<'_>, verb: &str, id: &str) -> Result<(), Arm
 fn begin_put(ask: Ask<'_>, place: Place<'_>, name: &str, id: &str) -> Result<FederatedCredential, ArmError> {
     // Form first: what is wrong in itself does not need the identity.
     ask.require(&ask.world.state(), &format!("{KIND}/write"), id)?;
-    parent(&ask.world.state(), place, "write")?;
-    let wanted = parse(name, &ask.body()?)?;
+    let (location, created) = {
+        let state = ask.world.state();
+        let identity = parent(&state, place, "write")?;
+        (identity.location.to_lowercase(), identity.created)
+    };
+    let delay = ask.world.weather().over(&[id]).identity_delay_ms;
+    if created.saturating_add_unsigned(delay) > ask.now {
+        return Err(ArmError::parent("write", KIND, &place.id(PARENT)));
+    }
+    if WITHOUT.contains(&location.as_str()) {
+        // The status is documented, the words are not.
+        let message = format!("Federated identity credentials are not supported in region '{location}'.");
+        return Err(ArmError::new(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "MethodNotAllowed",
+            message,
+        ));
+    }
+    let body = ask.body()?;
+    let wanted = parse(name, &body)?;
+    Ask::check_policies(&ask.world.state(), KIND, id, &body)?;
     begin(ask, place, "write", id)?;
     Ok(wanted)
 }
@@ -160,9 +181,9 @@ impl<'a> Writing<'a> {
         place: Place<'_>,
         write: impl FnOnce(&mut Identity, crate::clock::Millis, u64) -> Result<Reply, ArmError>,
     ) -> Result<Reply, ArmError> {
-        let takes = ask.world.weather().weather.credential_write_ms;
-        tokio::time::sleep(Duration::from_millis(takes)).await;
-        let delay = ask.world.weather().weather.credential_delay_ms;
+        let here = ask.world.weather().over(&[&self.identity, &ask.call.path]);
+        tokio::time::sleep(Duration::from_millis(here.credential_write_ms)).await;
+        let delay = here.credential_delay_ms;
         let mut state = ask.world.state();
         parent(&state, place, "write")?;
         let now = ask.world.clock.now();
@@ -233,14 +254,14 @@ fn parse(name: &str, body: &Value) -> Result<FederatedCredential, ArmError> {
 
 /// The rules that the credentials of one identity keep together.
 fn check_set(identity: &Identity, wanted: &FederatedCredential) -> Result<(), ArmError> {
-    let known = identity.credentials.current();
+    let known = &identity.credentials;
     let own = key(&wanted.name);
     let same = |one: &FederatedCredential| one.issuer == wanted.issuer && one.subject == wanted.subject;
-    if known.iter().any(|(name, one)| *name != own && same(one)) {
+    if known.iter().any(|(name, one)| name != own && same(one)) {
         let message = "Issuer and subject combination already exists for this Managed Identity.";
         return Err(ArmError::bad_request("BadRequest", message));
     }
-    if !known.contains_key(&own) && known.len() >= MOST {
+    if known.get(&own).is_none() && known.len() >= MOST {
         let message = format!(
             "Too many Federated Identity Credentials: the managed identity '{}' may have at most {MOST}.",
             identity.id

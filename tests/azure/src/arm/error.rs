@@ -1,9 +1,11 @@
 //! Errors in the resource manager's shapes.
 
 use axum::http::StatusCode;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::http::Reply;
+use crate::seed::Policy;
+use crate::state::{Denial, rule_id};
 use crate::token::Caller;
 
 /// A refusal by the resource manager or a resource provider.
@@ -17,6 +19,8 @@ pub(crate) struct ArmError {
     /// Whether the resource manager itself answered, before any resource provider was asked.
     gateway: bool,
     challenge: Option<String>,
+    /// `additionalInfo`, null where there is none.
+    more: Value,
 }
 
 impl ArmError {
@@ -29,6 +33,7 @@ impl ArmError {
             wrapped: true,
             gateway: false,
             challenge: None,
+            more: Value::Null,
         }
     }
 
@@ -137,9 +142,87 @@ impl ArmError {
         }
     }
 
+    /// Allowed at one scope, and not at another that the request names.
+    pub(crate) fn linked(caller: &Caller, action: &str, scope: &str, linked: &str) -> Self {
+        let (client, object) = (caller.client_id, caller.object_id);
+        let message = format!(
+            "The client '{client}' with object id '{object}' has permission to perform action '{action}' on scope \
+             '{scope}'; however, it does not have permission to perform action(s) '{action}' on the linked scope(s) \
+             '{linked}' (respectively) or the linked scope(s) are invalid."
+        );
+        Self {
+            gateway: true,
+            ..Self::new(StatusCode::FORBIDDEN, "LinkedAuthorizationFailed", message)
+        }
+    }
+
+    /// Signed in, and denied whatever the roles are.
+    pub(crate) fn denied(caller: &Caller, action: &str, scope: &str, denial: &Denial) -> Self {
+        let (client, object) = (caller.client_id, caller.object_id);
+        let message = format!(
+            "The client '{client}' with object id '{object}' has permission to perform action '{action}' on scope \
+             '{scope}'; however, the access is denied because of the deny assignment with name '{}' and Id '{}' at \
+             scope '{}'.",
+            denial.name,
+            denial.id.simple(),
+            denial.scope
+        );
+        Self {
+            gateway: true,
+            ..Self::new(
+                StatusCode::FORBIDDEN,
+                "DenyAssignmentAuthorizationFailed",
+                message,
+            )
+        }
+    }
+
+    /// Forbidden to everybody by locks at these scopes.
+    pub(crate) fn locked(verb: &str, scope: &str, locks: &[String]) -> Self {
+        let message = format!(
+            "The scope '{scope}' cannot perform {verb} operation because following scope(s) are locked: '{}'. Please \
+             remove the lock and try again.",
+            locks.join(",")
+        );
+        Self {
+            gateway: true,
+            ..Self::conflict("ScopeLocked", message)
+        }
+    }
+
+    /// Denied by a policy.
+    pub(crate) fn policy(id: &str, policy: &Policy) -> Self {
+        let name = id.rsplit('/').next().unwrap_or_default();
+        let assignment = rule_id(&policy.scope, "policyAssignments", &policy.name);
+        let definition = rule_id(&policy.scope, "policyDefinitions", &policy.name);
+        let identifiers = json!([{
+            "policyAssignment": {"name": policy.name, "id": assignment},
+            "policyDefinition": {"name": policy.name, "id": definition},
+        }]);
+        let message =
+            format!("Resource '{name}' was disallowed by policy. Policy identifiers: '{identifiers}'.");
+        let info = json!({
+            "policyAssignmentId": assignment, "policyAssignmentName": policy.name, "policyAssignmentScope": policy.scope,
+            "policyDefinitionId": definition, "policyDefinitionName": policy.name, "policyDefinitionEffect": "deny",
+        });
+        Self {
+            gateway: true,
+            more: json!([{"type": "PolicyViolation", "info": info}]),
+            ..Self::new(StatusCode::FORBIDDEN, "RequestDisallowedByPolicy", message)
+        }
+    }
+
+    /// What it says.
+    pub(crate) fn message(&self) -> &str {
+        &self.message
+    }
+
     /// The answer.
     pub(crate) fn into_reply(self) -> Reply {
-        let error = json!({"code": self.code, "message": self.message});
+        let mut error = json!({"code": self.code, "message": self.message});
+        if !self.more.is_null() {
+            error["additionalInfo"] = self.more;
+        }
         let body = if self.wrapped {
             json!({"error": error})
         } else {

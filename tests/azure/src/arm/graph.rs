@@ -2,16 +2,26 @@
 
 mod eval;
 mod parse;
+mod query;
+mod tokens;
+
+use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
 use super::error::ArmError;
-use super::{Ask, Kind, allowed, clusters, identities, vaults};
+use super::{Ask, Kind, allowed, clusters, groups, identities, vaults};
+use crate::clock::Millis;
 use crate::http::Reply;
-use crate::state::{Identity, State, key};
+use crate::state::{State, key};
+use crate::world::World;
 
 /// Rows on one page, unless the request asks for fewer.
 const PAGE: usize = 1000;
+/// Rows look as in the newest version of each resource's interface.
+const NEWEST: &str = "9999-12-31";
+/// The one kind of resource that is in the table of containers.
+const GROUPS: &str = groups::KIND;
 
 /// Answers a query.
 pub(super) fn answer(ask: Ask<'_>) -> Result<Reply, ArmError> {
@@ -26,11 +36,10 @@ pub(super) fn answer(ask: Ask<'_>) -> Result<Reply, ArmError> {
             .map(str::to_lowercase)
             .collect()
     });
-    let delay = ask.world.weather().weather.graph_delay_ms;
+    index(ask.world, ask.now);
     let rows: Vec<Map<String, Value>> = {
-        let mut state = ask.world.state();
-        state.settle(ask.now);
-        rows(ask, &state, &query.table, delay)
+        let state = ask.world.state();
+        rows(ask, &state, &query.table)
             .into_iter()
             .filter(|row| {
                 let subscription = row
@@ -74,50 +83,65 @@ pub(super) fn answer(ask: Ask<'_>) -> Result<Reply, ArmError> {
     if from + size < total {
         reply["$skipToken"] = (from + size).to_string().into();
     }
-    Ok(Reply::ok(reply)
-        .with_header("x-ms-user-quota-remaining", "14")
-        .with_header("x-ms-user-quota-resets-after", "00:00:05"))
+    Ok(Reply::ok(reply))
 }
 
-/// The rows of a table that the caller may read; what it may not read is not there, nor an identity younger than the
-/// delay.
-fn rows(ask: Ask<'_>, state: &State, table: &str, delay: u64) -> Vec<Map<String, Value>> {
-    let documents: Vec<(&str, Value)> = if table == "resources" {
-        let clusters = state.clusters.values().map(|one| {
-            (
-                "Microsoft.ContainerService/managedClusters/read",
-                clusters::document(one),
-            )
-        });
-        let known = |one: &&Identity| one.created.saturating_add_unsigned(delay) <= ask.now;
-        let identities = state.identities.values().filter(known).map(|one| {
-            (
-                "Microsoft.ManagedIdentity/userAssignedIdentities/read",
-                identities::document(state, one),
-            )
-        });
-        let vaults = state
-            .vaults
-            .values()
-            .map(|one| ("Microsoft.KeyVault/vaults/read", vaults::document(state, one)));
-        clusters.chain(identities).chain(vaults).collect()
-    } else {
-        let groups = state.groups.values().map(|group| {
-            let document = json!({
-                "id": group.id, "name": group.name, "location": group.location, "tags": group.tags,
-                "type": "microsoft.resources/subscriptions/resourcegroups",
-                "properties": {"provisioningState": "Succeeded"},
-            });
-            ("Microsoft.Resources/subscriptions/resourceGroups/read", document)
-        });
-        groups.collect()
+/// The rows of a table that the caller may read; what it may not read is not there.
+fn rows(ask: Ask<'_>, state: &State, table: &str) -> Vec<Map<String, Value>> {
+    let readable = |document: &Value| {
+        let kind = document["type"].as_str().unwrap_or_default();
+        let is_group = kind.eq_ignore_ascii_case(GROUPS);
+        let id = document["id"].as_str().unwrap_or_default();
+        if is_group != (table == "resourcecontainers") {
+            return None;
+        }
+        let action = format!("{kind}/read");
+        allowed(state, ask.now, ask.caller.object_id, Kind::Action, &action, id)?;
+        row(state, id, document.clone())
     };
-    let readable = |(action, document): (&str, Value)| {
-        let id = document["id"].as_str().unwrap_or_default().to_owned();
-        allowed(state, ask.now, ask.caller.object_id, Kind::Action, action, &id)?;
-        row(state, &id, document)
-    };
-    documents.into_iter().filter_map(readable).collect()
+    state.index.seen(ask.now).filter_map(readable).collect()
+}
+
+/// Brings the index up to date: what has changed since is seen after its delay.
+pub(crate) fn index(world: &World, now: Millis) {
+    let mut state = world.state();
+    state.settle(now);
+    let documents: BTreeMap<String, Value> = documents(&state)
+        .into_iter()
+        .map(|document| (key(document["id"].as_str().unwrap_or_default()), document))
+        .collect();
+    let gone: Vec<String> = state
+        .index
+        .iter()
+        .filter(|(id, _)| !documents.contains_key(*id))
+        .map(|(id, _)| id.to_owned())
+        .collect();
+    let delay = |id: &str| world.weather().over(&[id]).graph_delay_ms;
+    for id in gone {
+        state.index.remove(now, delay(&id), &id);
+    }
+    for (id, document) in documents {
+        if state.index.get(&id) != Some(&document) {
+            let delay = delay(&id);
+            state.index.insert(now, delay, id, document);
+        }
+    }
+}
+
+/// Everything that is indexed.
+fn documents(state: &State) -> Vec<Value> {
+    let clusters = state.clusters.values().map(|one| clusters::document(one, NEWEST));
+    let identities = state
+        .identities
+        .values()
+        .map(|one| identities::document(state, one));
+    let vaults = state.vaults.values().map(|one| vaults::document(state, one));
+    let groups = state.groups.values().map(|one| {
+        let mut document = groups::document(one);
+        document["type"] = GROUPS.into();
+        document
+    });
+    clusters.chain(identities).chain(vaults).chain(groups).collect()
 }
 
 /// A document as a row: with its ids taken apart, and its kind in lower case.

@@ -9,6 +9,8 @@ use crate::http::Reply;
 use crate::seed::Subscription;
 use crate::state::{Group, State, Tags, key, within};
 
+/// The kind of groups, as actions and Resource Graph name it.
+pub(super) const KIND: &str = "Microsoft.Resources/subscriptions/resourceGroups";
 const READ: &str = "Microsoft.Resources/subscriptions/resourceGroups/read";
 const WRITE: &str = "Microsoft.Resources/subscriptions/resourceGroups/write";
 
@@ -27,7 +29,8 @@ fn subscription_document(state: &State, subscription: &Subscription) -> Value {
     })
 }
 
-fn document(group: &Group) -> Value {
+/// A group as the resource manager shows it.
+pub(super) fn document(group: &Group) -> Value {
     json!({
         "id": group.id,
         "name": group.name,
@@ -43,7 +46,7 @@ pub(super) fn subscriptions(ask: Ask<'_>) -> Result<Reply, ArmError> {
     let state = ask.world.state();
     let visible = |subscription: &&Subscription| {
         let scope = format!("/subscriptions/{}", subscription.id);
-        state.assignments.seen(ask.now).values().any(|assignment| {
+        state.assignments.seen(ask.now).any(|assignment| {
             assignment.principal_id == ask.caller.object_id
                 && (within(&assignment.scope, &scope) || within(&scope, &assignment.scope))
         })
@@ -119,11 +122,9 @@ pub(super) fn one(ask: Ask<'_>, subscription: &str, name: &str) -> Result<Reply,
         Method::PUT => {
             ask.require(&state, WRITE, &id)?;
             let body = ask.body()?;
-            let location = body["location"]
-                .as_str()
-                .ok_or_else(location_required)?
-                .to_owned();
+            let location = location(&body)?.to_owned();
             let tags = tags(&body)?;
+            Ask::check_policies(&state, KIND, &id, &body)?;
             let group = Group {
                 id: id.clone(),
                 name: name.to_owned(),
@@ -141,12 +142,24 @@ pub(super) fn one(ask: Ask<'_>, subscription: &str, name: &str) -> Result<Reply,
     }
 }
 
-/// Every resource needs a location.
-pub(super) fn location_required() -> ArmError {
-    ArmError::bad_request(
-        "LocationRequired",
-        "The location property is required for this definition.",
-    )
+/// The location of a body: every resource needs one.
+pub(super) fn location(body: &Value) -> Result<&str, ArmError> {
+    body["location"].as_str().ok_or_else(|| {
+        let message = "The location property is required for this definition.";
+        ArmError::bad_request("LocationRequired", message)
+    })
+}
+
+/// Resources stay where they are.
+pub(super) fn check_location(name: &str, group: &str, known: &str, wanted: &str) -> Result<(), ArmError> {
+    if known.eq_ignore_ascii_case(wanted) {
+        return Ok(());
+    }
+    let message = format!(
+        "The resource '{name}' already exists in location '{known}' in resource group '{group}'. A resource with the \
+         same name cannot be created in location '{wanted}'. Please select a new resource name."
+    );
+    Err(ArmError::conflict("InvalidResourceLocation", message))
 }
 
 /// The tags of a body: none if absent.

@@ -4,7 +4,7 @@ use axum::http::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use super::error::ArmError;
-use super::groups::{location_required, tags};
+use super::groups::{check_location, location, tags};
 use super::router::Place;
 use super::{Ask, page};
 use crate::http::Reply;
@@ -30,9 +30,14 @@ pub(super) fn document(state: &State, identity: &Identity) -> Value {
 
 pub(super) fn list(ask: Ask<'_>, scope: &str) -> Result<Reply, ArmError> {
     let state = ask.world.state();
-    ask.require(&state, &format!("{KIND}/read"), scope)?;
-    let items = state.identities.values().filter(|one| within(&one.id, scope));
+    let action = format!("{KIND}/read");
+    let readable = ask.readable(&state, &action, scope)?;
+    let items = state
+        .identities
+        .values()
+        .filter(|one| within(&one.id, scope) && readable(&one.id));
     let items = items.map(|one| document(&state, one)).collect();
+    drop(readable);
     drop(state);
     page::reply(ask, items)
 }
@@ -82,11 +87,9 @@ fn patch(ask: Ask<'_>, state: &mut State, place: Place<'_>) -> Result<Reply, Arm
 fn put(ask: Ask<'_>, state: &mut State, place: Place<'_>) -> Result<Reply, ArmError> {
     check_name(place.name)?;
     let body = ask.body()?;
-    let location = body["location"]
-        .as_str()
-        .ok_or_else(location_required)?
-        .to_owned();
+    let location = location(&body)?.to_owned();
     let tags = tags(&body)?;
+    Ask::check_policies(state, KIND, &place.id(KIND), &body)?;
     // The resource provider answers the group's segment in lower case.
     let id = place.id(KIND).replace("/resourceGroups/", "/resourcegroups/");
     let known = state.identities.get(&key(&id)).cloned();
@@ -96,15 +99,10 @@ fn put(ask: Ask<'_>, state: &mut State, place: Place<'_>) -> Result<Reply, ArmEr
         StatusCode::CREATED
     };
     let identity = match known {
-        Some(known) if !known.location.eq_ignore_ascii_case(&location) => {
-            let message = format!(
-                "The resource '{}' already exists in location '{}' in resource group '{}'. A resource with the same \
-                 name cannot be created in location '{location}'.",
-                known.name, known.location, place.group
-            );
-            return Err(ArmError::conflict("InvalidResourceLocation", message));
+        Some(known) => {
+            check_location(&known.name, place.group, &known.location, &location)?;
+            Identity { tags, ..known }
         }
-        Some(known) => Identity { tags, ..known },
         None => Identity {
             name: place.name.to_owned(),
             location,
@@ -112,12 +110,15 @@ fn put(ask: Ask<'_>, state: &mut State, place: Place<'_>) -> Result<Reply, ArmEr
             client_id: state.ids.next(&format!("client/{id}")),
             principal_id: state.ids.next(&format!("object/{id}")),
             created: ask.now,
-            credentials: Replicated::new(std::collections::BTreeMap::new()),
+            credentials: Replicated::default(),
             writing: false,
             id: id.clone(),
         },
     };
-    let reply = Reply::json(status, document(state, &identity)).with_header("location", id.clone());
+    let mut reply = Reply::json(status, document(state, &identity));
+    if status == StatusCode::CREATED {
+        reply = reply.with_header("location", id.clone());
+    }
     state.identities.insert(key(&id), identity);
     Ok(reply)
 }

@@ -1,20 +1,65 @@
-//! Built-in roles: the ones that this slice of Azure knows, with their public ids.
+//! Roles: the built-in ones that this slice of Azure knows, with their public ids, and what a custom one is.
 
 use std::sync::LazyLock;
 
 use uuid::{Uuid, uuid};
 
+use crate::clock::Millis;
+use crate::state::within;
+
 /// What a role allows.
-#[derive(Debug, Default)]
-pub(crate) struct Role {
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Role<T = String> {
     pub(crate) id: Uuid,
-    pub(crate) name: &'static str,
-    pub(crate) description: &'static str,
-    pub(crate) actions: Vec<&'static str>,
-    pub(crate) not_actions: Vec<&'static str>,
-    pub(crate) data_actions: Vec<&'static str>,
+    pub(crate) name: T,
+    pub(crate) description: T,
+    pub(crate) actions: Vec<T>,
+    pub(crate) not_actions: Vec<T>,
+    pub(crate) data_actions: Vec<T>,
+    pub(crate) not_data_actions: Vec<T>,
     /// Roles that its holder may hand out, where that is limited.
     pub(crate) may_assign: Option<Vec<Uuid>>,
+    /// What a role has that somebody made; none: it is built in.
+    pub(crate) custom: Option<Custom>,
+}
+
+/// What only custom roles have.
+#[derive(Debug, Clone)]
+pub(crate) struct Custom {
+    /// Where it can be assigned, everything below included.
+    pub(crate) assignable_scopes: Vec<String>,
+    pub(crate) created: Millis,
+    pub(crate) updated: Millis,
+    /// None: it is there from the start.
+    pub(crate) created_by: Option<Uuid>,
+    pub(crate) updated_by: Option<Uuid>,
+}
+
+impl Role {
+    /// Whether it can be assigned at a scope.
+    pub(crate) fn is_assignable(&self, scope: &str) -> bool {
+        self.custom.as_ref().is_none_or(|custom| {
+            let mut scopes = custom.assignable_scopes.iter();
+            scopes.any(|outer| within(scope, outer))
+        })
+    }
+}
+
+impl From<Role<&'static str>> for Role {
+    fn from(role: Role<&'static str>) -> Self {
+        let texts = |values: Vec<&str>| values.into_iter().map(str::to_owned).collect();
+        Self {
+            id: role.id,
+            name: role.name.to_owned(),
+            description: role.description.to_owned(),
+            actions: texts(role.actions),
+            not_actions: texts(role.not_actions),
+            data_actions: texts(role.data_actions),
+            not_data_actions: texts(role.not_data_actions),
+            may_assign: role.may_assign,
+            custom: role.custom,
+        }
+    }
 }
 
 const SECRETS_USER: Uuid = uuid!("4633458b-17de-408a-b874-0445c86b69e6");
@@ -44,7 +89,10 @@ fn with_common(more: &[&'static str]) -> Vec<&'static str> {
     COMMON.iter().chain(more).copied().collect()
 }
 
-static ROLES: LazyLock<Vec<Role>> = LazyLock::new(|| {
+static ROLES: LazyLock<Vec<Role>> = LazyLock::new(|| built_in().into_iter().map(Role::from).collect());
+
+/// The table.
+fn built_in() -> Vec<Role<&'static str>> {
     vec![
         Role {
             id: uuid!("8e3af657-a8ff-443c-a75c-2fe8c4bcb635"),
@@ -192,6 +240,18 @@ static ROLES: LazyLock<Vec<Role>> = LazyLock::new(|| {
             ..Role::default()
         },
         Role {
+            id: uuid!("0ab0b1a8-8aac-4efd-b8c2-3ee1fb270be8"),
+            name: "Azure Kubernetes Service Cluster Admin Role",
+            description: "List the cluster admin credential.",
+            actions: vec![
+                "Microsoft.ContainerService/managedClusters/listClusterAdminCredential/action",
+                "Microsoft.ContainerService/managedClusters/accessProfiles/listCredential/action",
+                "Microsoft.ContainerService/managedClusters/read",
+                "Microsoft.ContainerService/managedClusters/runcommand/action",
+            ],
+            ..Role::default()
+        },
+        Role {
             id: uuid!("4abbcc35-e782-43d8-92c5-2d3f1bd2253f"),
             name: "Azure Kubernetes Service Cluster User Role",
             description: "List the cluster user credential.",
@@ -202,24 +262,16 @@ static ROLES: LazyLock<Vec<Role>> = LazyLock::new(|| {
             ..Role::default()
         },
     ]
-});
+}
 
-/// All roles.
+/// All built-in roles.
 pub(crate) fn all() -> &'static [Role] {
     &ROLES
 }
 
-/// The role with this id.
+/// The built-in role with this id.
 pub(crate) fn by_id(id: Uuid) -> Option<&'static Role> {
     ROLES.iter().find(|role| role.id == id)
-}
-
-/// The role with this name or id.
-pub(crate) fn find(named: &str) -> Option<&'static Role> {
-    match Uuid::parse_str(named) {
-        Ok(id) => by_id(id),
-        Err(_) => ROLES.iter().find(|role| role.name.eq_ignore_ascii_case(named)),
-    }
 }
 
 /// A role's id as seen from a scope: below its subscription, if it is in one.

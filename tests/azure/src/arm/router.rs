@@ -3,7 +3,10 @@
 use axum::http::Method;
 
 use super::error::ArmError;
-use super::{Ask, assignments, clusters, credentials, definitions, graph, groups, identities, vaults};
+use super::{
+    Ask, assignments, clusters, credentials, definitions, governance, graph, groups, identities, operations,
+    vaults,
+};
 use crate::http::Reply;
 use crate::state::{State, join, key};
 
@@ -58,6 +61,7 @@ pub(super) async fn route(ask: Ask<'_>) -> Result<Reply, ArmError> {
     check_version(ask, &lower)?;
     if let ["subscriptions", _, ..] = lower.as_slice() {
         check_subscription(ask, segments[1])?;
+        check_registration(ask, segments[1], &lower)?;
     }
     if let Some(at) = lower
         .windows(2)
@@ -86,6 +90,14 @@ pub(super) async fn route(ask: Ask<'_>) -> Result<Reply, ArmError> {
             "operations",
             id,
         ] if get => clusters::operation(ask, segments[1], id),
+        ["providers", provider, "operations"] if get => operations::list(ask, provider),
+        [
+            "subscriptions",
+            _,
+            "providers",
+            "microsoft.keyvault",
+            "checknameavailability",
+        ] if ask.call.method == Method::POST => vaults::check_availability(ask),
         ["subscriptions", _, "providers", provider, kind] if get => {
             in_subscription(ask, segments[1], &format!("{provider}/{kind}"))
         }
@@ -137,6 +149,11 @@ async fn in_group(
     match (kind, rest) {
         ("microsoft.containerservice/managedclusters", []) if get => clusters::list(ask, &place.group_id()),
         ("microsoft.containerservice/managedclusters", [_]) => clusters::one(ask, place),
+        ("microsoft.containerservice/managedclusters", [_, "listclusterusercredential"])
+            if ask.call.method == Method::POST =>
+        {
+            clusters::user_credential(ask, place)
+        }
         ("microsoft.managedidentity/userassignedidentities", []) if get => {
             identities::list(ask, &place.group_id())
         }
@@ -153,7 +170,7 @@ async fn in_group(
             vaults::access_policies(ask, place, below[1])
         }
         ("microsoft.keyvault/vaults", [_, "secrets"]) if get => vaults::secrets(ask, place),
-        ("microsoft.keyvault/vaults", [_, "secrets", _]) if get => vaults::secret(ask, place, below[1]),
+        ("microsoft.keyvault/vaults", [_, "secrets", _]) => vaults::secret(ask, place, below[1]),
         _ => Err(ArmError::path(&ask.call.path)),
     }
 }
@@ -165,8 +182,10 @@ fn authorization(ask: Ask<'_>, scope: &str, lower: &[&str], rest: &[&str]) -> Re
         ["roleassignments"] if get => assignments::list(ask, scope),
         ["roleassignments", _] => assignments::one(ask, scope, rest[1]),
         ["roledefinitions"] if get => definitions::list(ask, scope),
-        ["roledefinitions", _] if get => definitions::one(ask, scope, rest[1]),
+        ["roledefinitions", _] => definitions::one(ask, scope, rest[1]),
         ["permissions"] if get => definitions::permissions(ask, scope),
+        ["locks"] if get => governance::locks(ask, scope),
+        ["denyassignments"] if get => governance::denials(ask, scope),
         _ => Err(ArmError::path(&ask.call.path)),
     }
 }
@@ -181,6 +200,37 @@ fn check_subscription(ask: Ask<'_>, given: &str) -> Result<(), ArmError> {
         Ok(())
     } else {
         Err(ArmError::subscription(given))
+    }
+}
+
+/// Resources are written by providers that are registered in the subscription alone.
+fn check_registration(ask: Ask<'_>, subscription: &str, lower: &[&str]) -> Result<(), ArmError> {
+    let provider = match lower {
+        [.., "providers", provider, _] | [.., "providers", provider, _, _]
+            if ask.call.method == Method::PUT =>
+        {
+            provider
+        }
+        _ => return Ok(()),
+    };
+    let state = ask.world.state();
+    let own = state
+        .subscriptions
+        .iter()
+        .find(|known| known.id.to_string().eq_ignore_ascii_case(subscription));
+    let missing = own.and_then(|own| {
+        let mut names = own.unregistered_providers.iter();
+        names.find(|name| name.eq_ignore_ascii_case(provider))
+    });
+    match missing {
+        None => Ok(()),
+        Some(name) => {
+            let message = format!(
+                "The subscription is not registered to use namespace '{name}'. See https://aka.ms/rps-not-found for how \
+                 to register subscriptions."
+            );
+            Err(ArmError::conflict("MissingSubscriptionRegistration", message))
+        }
     }
 }
 

@@ -1,5 +1,7 @@
 //! Key vaults as resources: settings, access policies, and metadata of secrets without their values.
 
+mod write;
+
 use axum::http::Method;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -10,11 +12,13 @@ use super::{Ask, page};
 use crate::http::Reply;
 use crate::state::{Secret, State, Vault, key, within};
 
+pub(super) use write::check_availability;
+
 pub(super) const KIND: &str = "Microsoft.KeyVault/vaults";
 
 /// A vault as the resource provider shows it.
 pub(super) fn document(state: &State, vault: &Vault) -> Value {
-    let tenant = state.tenant().id;
+    let tenant = vault.tenant.unwrap_or(state.tenant().id);
     let policies: Vec<Value> = vault
         .access_policies
         .iter()
@@ -57,19 +61,21 @@ fn policy(tenant: Uuid, object_id: Uuid, secrets: &[String]) -> Value {
     json!({
         "tenantId": tenant,
         "objectId": object_id,
-        "permissions": {"keys": [], "secrets": secrets, "certificates": []},
+        "permissions": {"keys": [], "secrets": secrets, "certificates": [], "storage": []},
     })
 }
 
 pub(super) fn list(ask: Ask<'_>, scope: &str) -> Result<Reply, ArmError> {
     let state = ask.world.state();
-    ask.require(&state, &format!("{KIND}/read"), scope)?;
+    let action = format!("{KIND}/read");
+    let readable = ask.readable(&state, &action, scope)?;
     let items = state
         .vaults
         .values()
-        .filter(|one| within(&one.id, scope))
+        .filter(|one| within(&one.id, scope) && readable(&one.id))
         .map(|one| document(&state, one))
         .collect();
+    drop(readable);
     drop(state);
     page::reply(ask, items)
 }
@@ -85,8 +91,12 @@ fn find<'a>(ask: Ask<'_>, state: &'a State, place: Place<'_>, action: &str) -> R
 }
 
 pub(super) fn one(ask: Ask<'_>, place: Place<'_>) -> Result<Reply, ArmError> {
-    if ask.call.method != Method::GET {
-        return Err(ArmError::method(ask.call.method.as_str()));
+    match ask.call.method {
+        Method::GET => {}
+        Method::PUT => return write::put(ask, place),
+        Method::PATCH => return write::patch(ask, place),
+        Method::DELETE => return write::delete(ask, place),
+        ref other => return Err(ArmError::method(other.as_str())),
     }
     let state = ask.world.state();
     let vault = find(ask, &state, place, "read")?;
@@ -126,6 +136,11 @@ pub(super) fn secrets(ask: Ask<'_>, place: Place<'_>) -> Result<Reply, ArmError>
 }
 
 pub(super) fn secret(ask: Ask<'_>, place: Place<'_>, name: &str) -> Result<Reply, ArmError> {
+    match ask.call.method {
+        Method::GET => {}
+        Method::PUT | Method::PATCH => return write::secret(ask, place, name),
+        ref other => return Err(ArmError::method(other.as_str())),
+    }
     let state = ask.world.state();
     let vault = find(ask, &state, place, "secrets/read")?;
     vault
@@ -153,11 +168,12 @@ pub(super) fn access_policies(ask: Ask<'_>, place: Place<'_>, kind: &str) -> Res
     let given = body["properties"]["accessPolicies"]
         .as_array()
         .ok_or_else(|| invalid("accessPolicies is required."))?;
-    let tenant = state.tenant().id;
+    let own = state.tenant().id;
     let vault = state
         .vaults
         .get_mut(&key(&place.id(KIND)))
         .ok_or_else(|| ArmError::resource(KIND, place.name, place.group))?;
+    let tenant = vault.tenant.unwrap_or(own);
     let kind = kind.to_lowercase();
     for entry in given {
         let object_id = entry["objectId"].as_str().and_then(|id| Uuid::parse_str(id).ok());

@@ -1,14 +1,18 @@
-//! Federated assertions: matching against the credentials, exactly, then proof by the issuer's keys.
+//! Assertions in the place of a secret. Those of others are matched against the credentials, exactly, then proven by the
+//! issuer's keys.
 
 use std::net::IpAddr;
 
 use url::{Host, Url};
+use uuid::Uuid;
 
+use super::certificate;
 use super::error::Refusal;
 use crate::clock::{Millis, rfc3339};
 use crate::jwt::Jwt;
 use crate::seed::FederatedCredential;
 use crate::state::Principal;
+use crate::token::{EXCHANGE_APPLICATION, EXCHANGE_AUDIENCE, Proof};
 use crate::world::World;
 
 /// The longest lifetime of an assertion, a day.
@@ -16,27 +20,26 @@ const LONGEST: Millis = 24 * 3600 * 1000;
 /// How far clocks may differ.
 const SKEW: Millis = 5 * 60 * 1000;
 
-/// Whether a token of somebody else proves that the caller is this principal.
+/// Whether a token proves that the caller is this principal, and how.
 pub(super) async fn check(
     world: &World,
     now: Millis,
+    tenant: Uuid,
     principal: &Principal,
     text: &str,
-) -> Result<(), Refusal> {
+) -> Result<Proof, Refusal> {
     let token = Jwt::parse(text).ok_or(Refusal::Malformed)?;
-    let issuer = token.text("iss").ok_or(Refusal::Malformed)?.to_owned();
-    let subject = token.text("sub").ok_or(Refusal::Malformed)?.to_owned();
-    if issuer == principal.client_id.to_string() {
-        // An assertion that the application signed itself, with a certificate; nobody registered one here.
-        return Err(if subject == issuer {
-            Refusal::Signature
-        } else {
-            Refusal::SelfMade
-        });
+    let issuer = token.text("iss").ok_or(Refusal::Field("iss"))?.to_owned();
+    let subject = token.text("sub").ok_or(Refusal::Field("sub"))?.to_owned();
+    if let Ok(application) = Uuid::parse_str(&issuer) {
+        // An assertion that an application signed itself.
+        if application != principal.client_id || subject != issuer {
+            return Err(Refusal::SelfMade);
+        }
+        certificate::check(world, now, tenant, principal, &token)?;
+        return Ok(Proof::Certificate);
     }
-    if issuer.starts_with("https://sts.windows.net/") || issuer.starts_with(&world.urls.entra) {
-        return Err(Refusal::OwnToken);
-    }
+    let own = is_for_exchange(world, tenant, &token, &issuer)?;
     let credentials = world.state().credentials_seen(principal.client_id, now);
     if credentials.is_empty() {
         return Err(Refusal::NoCredentials(
@@ -44,23 +47,58 @@ pub(super) async fn check(
             principal.name.clone(),
         ));
     }
-    let audiences = token.audiences();
+    let audiences = if own {
+        vec![EXCHANGE_AUDIENCE]
+    } else {
+        token.audiences()
+    };
     match_credentials(&credentials, &issuer, &subject, &audiences)?;
-    if world.weather().strikes_spuriously() {
+    let client = principal.client_id.to_string();
+    let identity = principal.managed_identity.as_deref().unwrap_or_default();
+    let marks = [client.as_str(), identity, &subject];
+    if world.weather().strikes_spuriously(&marks) {
         return Err(Refusal::Subject(subject));
     }
     check_issuer_form(&issuer, world.allow_loopback_issuers)?;
     check_time(&token, now)?;
+    check_lifetime(&token, now)?;
     if token.header_text("alg") != Some("RS256") {
         return Err(Refusal::Signature);
     }
-    let kid = token.header_text("kid").unwrap_or_default();
-    let key = world.issuers.key(now, &issuer, kid).await?;
-    if token.is_signed_by(&key) {
-        Ok(())
+    let signed = if own {
+        token.is_signed_by(world.key.public())
+    } else {
+        let kid = token.header_text("kid").unwrap_or_default();
+        token.is_signed_by(&world.issuers.key(now, &issuer, kid).await?)
+    };
+    if signed {
+        Ok(Proof::Federated)
     } else {
         Err(Refusal::Signature)
     }
+}
+
+/// Whether this directory issued the token itself so that it is presented here: to a service connection, or to a managed
+/// identity that did not come by a federated credential. An error for every other token of Entra.
+fn is_for_exchange(world: &World, tenant: Uuid, token: &Jwt, issuer: &str) -> Result<bool, Refusal> {
+    if issuer != world.directory(tenant).issuer() {
+        let by_entra =
+            issuer.starts_with("https://sts.windows.net/") || issuer.starts_with(&world.urls.entra);
+        return match by_entra {
+            true if token.audiences().contains(&EXCHANGE_APPLICATION) => {
+                Err(Refusal::OtherDirectory(issuer.to_owned()))
+            }
+            true => Err(Refusal::OwnToken),
+            false => Ok(false),
+        };
+    }
+    if !token.audiences().contains(&EXCHANGE_APPLICATION) {
+        return Err(Refusal::OwnToken);
+    }
+    if token.claims.contains_key("xms_ficinfo") {
+        return Err(Refusal::FederatedTwice);
+    }
+    Ok(true)
 }
 
 /// Whether one credential trusts exactly this issuer, subject and audience; else what differs, issuer first.
@@ -117,10 +155,10 @@ fn check_issuer_form(issuer: &str, allow_loopback: bool) -> Result<(), Refusal> 
     }
 }
 
-fn check_time(token: &Jwt, now: Millis) -> Result<(), Refusal> {
-    let issued = token.time("iat");
-    let from = token.time("nbf").or(issued).unwrap_or(now);
-    let end = token.time("exp").ok_or(Refusal::Malformed)?;
+/// Whether it is the time of a token, but for a difference between clocks.
+pub(super) fn check_time(token: &Jwt, now: Millis) -> Result<(), Refusal> {
+    let from = token.time("nbf").or(token.time("iat")).unwrap_or(now);
+    let end = token.time("exp").ok_or(Refusal::Field("exp"))?;
     if now >= end.saturating_add(SKEW) || now.saturating_add(SKEW) < from {
         return Err(Refusal::Time {
             now: rfc3339(now),
@@ -128,7 +166,13 @@ fn check_time(token: &Jwt, now: Millis) -> Result<(), Refusal> {
             end: rfc3339(end),
         });
     }
-    let issued = issued.unwrap_or(from);
+    Ok(())
+}
+
+/// Whether a token of somebody else lives no longer than it may.
+fn check_lifetime(token: &Jwt, now: Millis) -> Result<(), Refusal> {
+    let issued = token.time("iat").or(token.time("nbf")).unwrap_or(now);
+    let end = token.time("exp").ok_or(Refusal::Field("exp"))?;
     if end - issued > LONGEST {
         return Err(Refusal::Lifetime(
             "1.00:00:00".to_owned(),

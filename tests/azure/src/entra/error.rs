@@ -1,7 +1,7 @@
 //! Refusals by Entra: code, OAuth error, status and text of each.
 
 use axum::http::StatusCode;
-use serde_json::json;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::clock::entra_time;
@@ -9,6 +9,18 @@ use crate::http::{Call, Reply};
 
 const CHECK: &str = "Check your federated identity credential Subject, Audience and Issuer against the presented \
                      assertion. https://learn.microsoft.com/entra/workload-id/workload-identity-federation";
+
+/// What went wrong between Entra and an issuer. Three codes have the same text and no documented difference; each has one
+/// cause here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Unreachable {
+    /// No connection, no trust in the certificate, or no answer in time.
+    NoAnswer,
+    /// An answer by another status than 200.
+    Status,
+    /// An answer that is no JSON.
+    Content,
+}
 
 /// Why Entra issues no token.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -43,12 +55,47 @@ pub(crate) enum Refusal {
     Application(String, String),
     #[error("Application '{0}'({1}) is disabled.")]
     Disabled(Uuid, String),
+    #[error("Client application '{0}'({1}) is disabled in tenant {2}.")]
+    DisabledInTenant(Uuid, String, Uuid),
+    #[error("Tenant '{0}' request is being redirected to the National Cloud '{1}'.")]
+    OtherCloud(String, String),
+    #[error("Confidential Client is not supported in Cross Cloud request.")]
+    CrossCloud,
     #[error("The request body must contain the following parameter: 'client_assertion' or 'client_secret'.")]
     NoProof,
+    #[error(
+        "'client_assertion', 'client_secret' or 'request' is required for the 'client_credentials' grant type."
+    )]
+    NoCredentialOfClient,
+    #[error(
+        "The provided client secret keys for app '{0}' are expired. Visit the Azure portal to create new keys for your app: https://aka.ms/NewClientSecret, or consider using certificate credentials for added security: https://aka.ms/certCreds."
+    )]
+    SecretExpired(Uuid),
+    #[error(
+        "Invalid JWT token. No certificate SHA-1 thumbprint, certificate SHA-256 thumbprint, nor keyId specified in token header."
+    )]
+    NoThumbprint,
+    #[error(
+        "The certificate with identifier used to sign the client assertion is not registered on application. [Reason - The key was not found., Thumbprint of key used by client: '{thumbprint}', Please visit the Azure Portal, Graph Explorer or directly use MS Graph to see configured keys for app Id '{client}'.]"
+    )]
+    CertificateUnknown { thumbprint: String, client: Uuid },
+    #[error(
+        "The certificate with identifier used to sign the client assertion is expired on application. [Reason - The key used is expired., Found key 'Start={start}, End={end}', Please visit the Azure Portal, Graph Explorer or directly use MS Graph to see configured keys for app Id '{client}'.]"
+    )]
+    CertificateExpired {
+        start: String,
+        end: String,
+        client: Uuid,
+    },
+    #[error(
+        "Client assertion audience claim does not match Realm issuer. Review the documentation at https://learn.microsoft.com/entra/identity-platform/certificate-credentials ."
+    )]
+    Realm,
     #[error(
         "Invalid client secret provided. Ensure the secret being sent in the request is the client secret value, not the client secret ID, for a secret added to app '{0}'."
     )]
     Secret(Uuid),
+    // Entra's own code for it is not documented; this is that of requests that are not valid.
     #[error("The provided client_assertion_type '{0}' is not supported.")]
     AssertionType(String),
     #[error("JWT token is invalid or malformed.")]
@@ -57,8 +104,22 @@ pub(crate) enum Refusal {
         "Client assertion application identifier doesn't match 'client_id' parameter. Review the documentation at https://learn.microsoft.com/entra/identity-platform/certificate-credentials ."
     )]
     SelfMade,
+    // "An expected field isn't present in the credential", says the reference of codes; which fields those are, it does
+    // not say.
+    #[error(
+        "The required field '{0}' is missing from the credential. Ensure that you have all the necessary parameters for the login request."
+    )]
+    Field(&'static str),
     #[error("AAD-issued tokens may not be used for federated identity flows.")]
     OwnToken,
+    #[error(
+        "Entra ID tokens issued by issuer '{0}' may not be used for federated identity credential flows for applications or managed identities registered in this tenant."
+    )]
+    OtherDirectory(String),
+    #[error(
+        "Token obtained using another federated identity credential may not be used as federated identity credential."
+    )]
+    FederatedTwice,
     #[error("The client '{0}'({1}) has no configured federated identity credentials.")]
     NoCredentials(Uuid, String),
     #[error("No matching federated identity record found for presented assertion issuer '{0}'. {CHECK}")]
@@ -84,7 +145,7 @@ pub(crate) enum Refusal {
     )]
     Time { now: String, from: String, end: String },
     #[error("Request to External OIDC endpoint failed.")]
-    Unreachable,
+    Unreachable(Unreachable),
     #[error("OIDC Provider Metadata missing required field '{0}'.")]
     Metadata(&'static str),
     #[error(
@@ -97,6 +158,10 @@ pub(crate) enum Refusal {
     Key { kid: String, issuer: String },
     #[error("Client assertion failed signature validation.")]
     Signature,
+    #[error(
+        "Access has been blocked by Conditional Access policies. The access policy does not allow token issuance."
+    )]
+    ConditionalAccess,
     #[error("A transient error has occurred. Please try again.")]
     Transient,
 }
@@ -116,12 +181,23 @@ impl Refusal {
             Self::Resource(..) => 500_011,
             Self::Application(..) => 700_016,
             Self::Disabled(..) => 7_000_112,
+            Self::DisabledInTenant(..) => 7_000_116,
             Self::NoProof => 7_000_218,
             Self::Secret(_) => 7_000_215,
-            Self::AssertionType(_) => 7_000_216,
+            Self::OtherCloud(..) => 90_038,
+            Self::CrossCloud => 900_382,
+            Self::NoCredentialOfClient => 7_000_216,
+            Self::SecretExpired(_) => 7_000_222,
+            Self::NoThumbprint => 5_002_723,
+            Self::CertificateUnknown { .. } | Self::CertificateExpired { .. } | Self::Signature => 700_027,
+            Self::Realm => 700_023,
+            Self::AssertionType(_) => 90_023,
             Self::Malformed => 50_027,
             Self::SelfMade => 700_021,
+            Self::Field(_) => 90_014,
             Self::OwnToken => 700_222,
+            Self::OtherDirectory(_) => 700_236,
+            Self::FederatedTwice => 700_231,
             Self::NoCredentials(..) => 70_025,
             Self::Issuer(_) => 700_211,
             Self::Audience(_) => 700_212,
@@ -130,11 +206,13 @@ impl Refusal {
             Self::IssuerForm(_) => 70_022,
             Self::Lifetime(..) => 70_023,
             Self::Time { .. } => 700_024,
-            Self::Unreachable => 90_061,
+            Self::Unreachable(Unreachable::NoAnswer) => 90_061,
+            Self::Unreachable(Unreachable::Status) => 50_166,
+            Self::Unreachable(Unreachable::Content) => 501_661,
             Self::Metadata(_) => 70_024,
             Self::Published { .. } => 700_221,
             Self::Key { .. } => 7_000_272,
-            Self::Signature => 700_027,
+            Self::ConditionalAccess => 53_003,
             Self::Transient => 90_033,
         }
     }
@@ -146,21 +224,34 @@ impl Refusal {
             | Self::TenantNotFound(_)
             | Self::TenantEmpty(_)
             | Self::TenantInvalid(_)
+            | Self::OtherCloud(..)
+            | Self::CrossCloud
             | Self::Missing(_)
             | Self::AssertionType(_)
             | Self::Malformed
+            | Self::Field(_)
             | Self::IssuerForm(_)
-            | Self::Unreachable
+            | Self::Unreachable(_)
             | Self::Metadata(_) => ("invalid_request", StatusCode::BAD_REQUEST),
             Self::UnknownInstance => ("invalid_instance", StatusCode::BAD_REQUEST),
             Self::GrantType(_) => ("unsupported_grant_type", StatusCode::BAD_REQUEST),
             Self::Scope(_) => ("invalid_scope", StatusCode::BAD_REQUEST),
             Self::Resource(..) => ("invalid_resource", StatusCode::BAD_REQUEST),
-            Self::Application(..) | Self::Disabled(..) => ("unauthorized_client", StatusCode::BAD_REQUEST),
+            Self::Application(..) | Self::Disabled(..) | Self::DisabledInTenant(..) => {
+                ("unauthorized_client", StatusCode::BAD_REQUEST)
+            }
             Self::NoProof
+            | Self::NoCredentialOfClient
             | Self::Secret(_)
+            | Self::SecretExpired(_)
+            | Self::NoThumbprint
+            | Self::CertificateUnknown { .. }
+            | Self::CertificateExpired { .. }
+            | Self::Realm
             | Self::SelfMade
             | Self::OwnToken
+            | Self::OtherDirectory(_)
+            | Self::FederatedTwice
             | Self::NoCredentials(..)
             | Self::Issuer(_)
             | Self::Audience(_)
@@ -171,31 +262,51 @@ impl Refusal {
             | Self::Published { .. }
             | Self::Key { .. }
             | Self::Signature => ("invalid_client", StatusCode::UNAUTHORIZED),
+            Self::ConditionalAccess => ("access_denied", StatusCode::BAD_REQUEST),
             Self::Transient => ("temporarily_unavailable", StatusCode::SERVICE_UNAVAILABLE),
         }
     }
 
-    /// The answer as Entra writes it, on one line.
+    /// The answer as Entra writes it.
     pub(crate) fn reply(&self, call: &Call) -> Reply {
-        let (error, status) = self.kind();
-        let (code, time) = (self.code(), entra_time(call.now));
-        let trace = Uuid::new_v4();
-        let correlation = call
-            .header("client-request-id")
-            .and_then(|id| Uuid::parse_str(id).ok())
-            .unwrap_or_else(Uuid::new_v4);
-        let mut body = json!({
-            "error": error,
-            "error_description":
-                format!("AADSTS{code}: {self} Trace ID: {trace} Correlation ID: {correlation} Timestamp: {time}"),
-            "error_codes": [code],
-            "timestamp": time,
-            "trace_id": trace,
-            "correlation_id": correlation,
-        });
-        if !matches!(self, Self::Unreachable) {
+        let ((error, status), code) = (self.kind(), self.code());
+        let mut body = body(code, error, &self.to_string(), call);
+        if !matches!(self, Self::Unreachable(_)) {
             body["error_uri"] = format!("https://login.microsoftonline.com/error?code={code}").into();
         }
         Reply::json(status, body).with_code(format!("AADSTS{code}"))
     }
+}
+
+/// What Entra answers when it fails, for no fault of the caller; by this code if one is given.
+pub(crate) fn outage(status: StatusCode, code: Option<u32>, call: &Call) -> Reply {
+    let (usual, text) = match status {
+        StatusCode::TOO_MANY_REQUESTS => (
+            90_055,
+            "The server has terminated the request due to excessive request rate.",
+        ),
+        _ => (90_033, "A transient error has occurred. Please try again."),
+    };
+    let code = code.unwrap_or(usual);
+    let body = body(code, "temporarily_unavailable", text, call);
+    Reply::json(status, body).with_code(format!("AADSTS{code}"))
+}
+
+/// The body of an answer that is no token, its text on one line.
+fn body(code: u32, error: &str, text: &str, call: &Call) -> Value {
+    let time = entra_time(call.now);
+    let trace = Uuid::new_v4();
+    let correlation = call
+        .header("client-request-id")
+        .and_then(|id| Uuid::parse_str(id).ok())
+        .unwrap_or_else(Uuid::new_v4);
+    json!({
+        "error": error,
+        "error_description":
+            format!("AADSTS{code}: {text} Trace ID: {trace} Correlation ID: {correlation} Timestamp: {time}"),
+        "error_codes": [code],
+        "timestamp": time,
+        "trace_id": trace,
+        "correlation_id": correlation,
+    })
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio::sync::Mutex;
 
-use super::error::Refusal;
+use super::error::{Refusal, Unreachable};
 use crate::clock::Millis;
 use crate::jwt::PublicKey;
 
@@ -101,14 +101,8 @@ impl Issuers {
 
     async fn get(&self, url: &str) -> Result<Value, Refusal> {
         let answer = async {
-            let response = self
-                .http
-                .get(url)
-                .timeout(Duration::from_secs(10))
-                .send()
-                .await?
-                .error_for_status()?;
-            response.json().await
+            let response = self.http.get(url).timeout(Duration::from_secs(10)).send();
+            response.await?.error_for_status()?.json().await
         };
         answer.await.map_err(|error: reqwest::Error| {
             tracing::warn!(
@@ -116,7 +110,13 @@ impl Issuers {
                 error = &error as &dyn std::error::Error,
                 "issuer does not answer"
             );
-            Refusal::Unreachable
+            Refusal::Unreachable(if error.is_status() {
+                Unreachable::Status
+            } else if error.is_decode() {
+                Unreachable::Content
+            } else {
+                Unreachable::NoAnswer
+            })
         })
     }
 }

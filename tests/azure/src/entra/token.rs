@@ -6,15 +6,27 @@ use uuid::Uuid;
 
 use super::assertion;
 use super::error::Refusal;
+use crate::clock::Millis;
 use crate::http::{Call, Reply};
+use crate::seed::Disabled;
 use crate::state::Principal;
-use crate::token::{self, Proof};
+use crate::token::{self, EXCHANGE_AUDIENCE, Proof};
 use crate::world::World;
 
 const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
-/// Resources of every directory besides the resource manager and vaults: AKS clusters and Microsoft Graph.
-const OTHER_RESOURCES: [&str; 2] = [
+/// Grants that Entra knows and that are not served here.
+const CONFIDENTIAL_GRANTS: [&str; 4] = [
+    "authorization_code",
+    "password",
+    "refresh_token",
+    "urn:ietf:params:oauth:grant-type:jwt-bearer",
+];
+
+/// Resources of every directory besides the resource manager and vaults: the exchange of tokens, AKS clusters and
+/// Microsoft Graph.
+const OTHER_RESOURCES: [&str; 3] = [
+    EXCHANGE_AUDIENCE,
     "6dae42f8-4368-4678-94ff-3960e28e3630",
     "https://graph.microsoft.com",
 ];
@@ -37,11 +49,25 @@ impl Form {
 
 /// Answers a request for a token.
 pub(super) async fn answer(world: &World, call: &Call, tenant: &str) -> Result<Reply, Refusal> {
-    let tenant = super::tenant_of(&world.state(), tenant)?;
     let form = Form(form_urlencoded::parse(&call.body).into_owned().collect());
+    let tenant = match super::tenant_of(&world.state(), tenant) {
+        // Users would be sent to the other cloud; an application that proves itself cannot be.
+        Err(Refusal::OtherCloud(..))
+            if form.get("client_assertion").is_some() || form.get("client_secret").is_some() =>
+        {
+            return Err(Refusal::CrossCloud);
+        }
+        tenant => tenant?,
+    };
     let grant = form.require("grant_type")?;
+    let proven = form.get("client_assertion").is_some() || form.get("client_secret").is_some();
     if grant != "client_credentials" {
-        return Err(Refusal::GrantType(grant.to_owned()));
+        // Every application here is confidential, so that it has to prove itself for these grants as well.
+        return Err(if CONFIDENTIAL_GRANTS.contains(&grant) && !proven {
+            Refusal::NoProof
+        } else {
+            Refusal::GrantType(grant.to_owned())
+        });
     }
     let client = form.require("client_id")?;
     let scope = form.require("scope")?;
@@ -53,17 +79,18 @@ pub(super) async fn answer(world: &World, call: &Call, tenant: &str) -> Result<R
             if kind != ASSERTION_TYPE {
                 return Err(Refusal::AssertionType(kind.to_owned()));
             }
-            assertion::check(world, call.now, &principal, text).await?;
-            Proof::Assertion
+            assertion::check(world, call.now, tenant, &principal, text).await?
         }
         (None, Some(secret)) => {
-            check_secret(world, &principal, secret)?;
+            check_secret(world, call.now, &principal, secret)?;
             Proof::Secret
         }
-        (None, None) => return Err(Refusal::NoProof),
+        (None, None) => return Err(Refusal::NoCredentialOfClient),
     };
+    check_place(world, call, &principal)?;
     let audience = audience(world, tenant, resource)?;
-    let access_token = token::issue(&world.key, call.now, tenant, &principal, &audience, proof)
+    let directory = world.directory(tenant);
+    let access_token = token::issue(&world.key, call.now, directory, &principal, &audience, proof)
         .map_err(|_| Refusal::Transient)?;
     let lifetime = token::lifetime(&principal) - 1;
     Ok(Reply::ok(json!({
@@ -103,27 +130,51 @@ fn principal(world: &World, tenant: Uuid, client: &str) -> Result<Principal, Ref
     };
     match found {
         None => Err(unknown()),
-        Some(principal) if principal.disabled => Err(Refusal::Disabled(id, principal.name)),
-        Some(principal) => Ok(principal),
+        Some(principal) => match principal.disabled {
+            None => Ok(principal),
+            Some(Disabled::Everywhere) => Err(Refusal::Disabled(id, principal.name)),
+            Some(Disabled::InTenant) => Err(Refusal::DisabledInTenant(id, principal.name, tenant)),
+        },
     }
 }
 
-fn check_secret(world: &World, principal: &Principal, secret: &str) -> Result<(), Refusal> {
+/// Whether the policies let the client sign in from where it is, once it has proven itself.
+fn check_place(world: &World, call: &Call, principal: &Principal) -> Result<(), Refusal> {
     let state = world.state();
-    let mut secrets = state
+    let allowed = state
         .applications
         .iter()
-        .filter(|application| application.client_id == principal.client_id)
-        .flat_map(|application| &application.secrets);
-    if secrets.any(|known| known.0 == secret) {
+        .find(|one| one.client_id == principal.client_id)
+        .and_then(|application| application.allowed_ips.as_ref());
+    if allowed.is_none_or(|allowed| allowed.contains(&call.peer)) {
         Ok(())
     } else {
-        Err(Refusal::Secret(principal.client_id))
+        Err(Refusal::ConditionalAccess)
+    }
+}
+
+fn check_secret(world: &World, now: Millis, principal: &Principal, secret: &str) -> Result<(), Refusal> {
+    let (state, client) = (world.state(), principal.client_id);
+    let application = state.applications.iter().find(|one| one.client_id == client);
+    let Some(application) = application else {
+        return Err(Refusal::Secret(client));
+    };
+    if application.secrets.iter().any(|known| known.0 == secret) {
+        return Ok(());
+    }
+    match application
+        .ending_secrets
+        .iter()
+        .find(|known| known.value.0 == secret)
+    {
+        Some(known) if now < known.end.as_millisecond() => Ok(()),
+        Some(_) => Err(Refusal::SecretExpired(client)),
+        None => Err(Refusal::Secret(client)),
     }
 }
 
 /// The audience of tokens for a resource that the directory knows, in the way in which it was asked for.
-fn audience(world: &World, tenant: Uuid, resource: &str) -> Result<String, Refusal> {
+pub(super) fn audience(world: &World, tenant: Uuid, resource: &str) -> Result<String, Refusal> {
     let bare = resource.trim_end_matches('/');
     let known = world.arm_audiences().iter().any(|audience| audience == bare)
         || world.vault_audience == bare

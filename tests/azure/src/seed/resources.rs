@@ -78,7 +78,11 @@ pub struct Vault {
     /// Its tags.
     #[serde(default)]
     pub tags: BTreeMap<String, String>,
-    /// Where its data plane listens; its `vaultUri` follows from this.
+    /// Its directory, if that is not the tenant of everything else: it then refuses tokens of that one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tenant: Option<Uuid>,
+    /// Where its data plane listens; its `vaultUri` follows from this. A free port beside the resource manager if absent.
+    #[serde(default = "unspecified")]
     pub address: SocketAddr,
     /// Whether roles rule, or access policies.
     #[serde(default = "yes")]
@@ -118,6 +122,15 @@ pub struct Secret {
     /// Whether it may be read.
     #[serde(default = "yes")]
     pub enabled: bool,
+    /// What kind of value it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub content_type: Option<String>,
+    /// From when on it is valid, seconds since the Unix epoch. Only told: it can be read before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_before: Option<i64>,
+    /// Until when it is valid, seconds since the Unix epoch. Only told: it can be read after.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires: Option<i64>,
 }
 
 impl std::fmt::Debug for Secret {
@@ -171,19 +184,52 @@ pub struct FederatedCredential {
     pub audiences: Vec<String>,
 }
 
+/// A role that somebody made.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct CustomRole {
+    /// Its name, which no other role of the tenant has.
+    pub name: String,
+    /// The GUID of its definition.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<Uuid>,
+    /// What it is for.
+    #[serde(default)]
+    pub description: String,
+    /// What it allows, e.g. `Microsoft.KeyVault/vaults/read`; `*` is any text.
+    #[serde(default)]
+    pub actions: Vec<String>,
+    /// What of it is left out.
+    #[serde(default)]
+    pub not_actions: Vec<String>,
+    /// What it allows to do with data.
+    #[serde(default)]
+    pub data_actions: Vec<String>,
+    /// What of it is left out.
+    #[serde(default)]
+    pub not_data_actions: Vec<String>,
+    /// Where it can be assigned, with everything below; the first subscription if absent.
+    #[serde(default)]
+    pub assignable_scopes: Vec<String>,
+}
+
 /// Who may do what where.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct RoleAssignment {
     /// Object id, or the name of a service principal or identity of the seed.
     pub principal: String,
-    /// Name or id of a built-in role, e.g. `Contributor`.
+    /// Name or id of a role, e.g. `Contributor`.
     pub role: String,
     /// Where: `/subscriptions/…`; `/` and everything below any scope is possible, one secret included.
     pub scope: String,
     /// A condition, stored as it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub condition: Option<String>,
+}
+
+fn unspecified() -> SocketAddr {
+    (std::net::Ipv4Addr::UNSPECIFIED, 0).into()
 }
 
 fn yes() -> bool {

@@ -1,17 +1,20 @@
 //! From a seed, or a part of one, to state.
 
+mod cluster;
+
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 
-use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use super::{
-    Application, Assignment, Cluster, Group, Identity, Ids, Replicated, Secret, SecretVersion, State, Vault,
-    key,
+    Application, Assignment, Cluster, Denial, Group, Identity, Ids, Replicated, Rules, Secret, SecretVersion,
+    State, Vault, key,
 };
 use crate::arm::roles;
 use crate::clock::Millis;
+use crate::entra::Certificate;
+use crate::platform::Running;
 use crate::seed::{self, Seed, SeedError};
 
 impl State {
@@ -23,21 +26,29 @@ impl State {
                 .chain(&seed.other_tenants)
                 .cloned()
                 .collect(),
-            subscriptions: seed.subscriptions.clone(),
+            subscriptions: Vec::new(),
             groups: BTreeMap::new(),
             clusters: BTreeMap::new(),
             identities: BTreeMap::new(),
             vaults: BTreeMap::new(),
-            assignments: Replicated::new(BTreeMap::new()),
+            roles: BTreeMap::new(),
+            assignments: Replicated::default(),
+            rules: Rules::default(),
+            index: Replicated::default(),
             applications: Vec::new(),
+            running: Running::default(),
             operations: HashMap::new(),
         };
+        state.running = Running::new(seed.platform.as_ref(), &mut state.ids)?;
+        for subscription in &seed.subscriptions {
+            state.add_subscription(subscription, now)?;
+        }
         if state.subscriptions.is_empty() {
             return Err(dangling("the seed", "a subscription"));
         }
-        seed.service_principals
-            .iter()
-            .for_each(|principal| state.add_application(principal));
+        for principal in &seed.service_principals {
+            state.add_application(principal)?;
+        }
         for group in &seed.resource_groups {
             state.add_group(group)?;
         }
@@ -50,10 +61,62 @@ impl State {
         for (vault, address) in seed.vaults.iter().zip(addresses) {
             state.add_vault(vault, *address, now)?;
         }
+        for role in &seed.custom_roles {
+            state.add_role(role, now)?;
+        }
         for assignment in &seed.role_assignments {
             state.add_assignment(assignment, now)?;
         }
+        state.rules.locks.clone_from(&seed.locks);
+        state.rules.policies.clone_from(&seed.policies);
+        for denial in &seed.deny_assignments {
+            state.add_denial(denial)?;
+        }
         Ok(state)
+    }
+
+    pub(crate) fn add_subscription(
+        &mut self,
+        given: &seed::Subscription,
+        now: Millis,
+    ) -> Result<(), SeedError> {
+        if self.subscriptions.iter().any(|known| known.id == given.id) {
+            return Err(SeedError::Twice {
+                what: format!("subscription {}", given.id),
+            });
+        }
+        self.subscriptions.push(given.clone());
+        for _ in 0..given.other_role_assignments {
+            let principal = self.ids.next(&format!("somebody/{}", given.id));
+            let assignment = seed::RoleAssignment {
+                principal: principal.to_string(),
+                role: "Reader".to_owned(),
+                scope: format!("/subscriptions/{}", given.id),
+                condition: None,
+            };
+            self.add_assignment(&assignment, now)?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn add_denial(&mut self, given: &seed::DenyAssignment) -> Result<(), SeedError> {
+        let what = format!("the deny assignment {}", given.name);
+        let ids = |names: &[String]| -> Result<Vec<Uuid>, SeedError> {
+            names.iter().map(|name| self.principal(&what, name)).collect()
+        };
+        let (principals, excluded) = (ids(&given.principals)?, ids(&given.exclude_principals)?);
+        let denial = Denial {
+            id: self.ids.next(&format!("denial/{}/{}", given.scope, given.name)),
+            name: given.name.clone(),
+            scope: given.scope.clone(),
+            actions: given.actions.clone(),
+            not_actions: given.not_actions.clone(),
+            data_actions: given.data_actions.clone(),
+            principals,
+            excluded,
+        };
+        self.rules.denials.push(denial);
+        Ok(())
     }
 
     fn subscription(&self, what: &str, given: Option<Uuid>) -> Result<Uuid, SeedError> {
@@ -90,7 +153,7 @@ impl State {
     }
 
     /// The object id that a principal's name or id in a seed means.
-    fn principal(&self, what: &str, named: &str) -> Result<Uuid, SeedError> {
+    pub(super) fn principal(&self, what: &str, named: &str) -> Result<Uuid, SeedError> {
         if let Ok(id) = Uuid::parse_str(named) {
             return Ok(id);
         }
@@ -100,8 +163,13 @@ impl State {
             .ok_or_else(|| dangling(what, &format!("principal {named}")))
     }
 
-    fn add_application(&mut self, given: &seed::ServicePrincipal) {
+    pub(crate) fn add_application(&mut self, given: &seed::ServicePrincipal) -> Result<(), SeedError> {
         let name = &given.display_name;
+        let certificates = given
+            .certificates
+            .iter()
+            .map(|pem| Certificate::from_pem(pem).ok_or_else(|| SeedError::Certificate { of: name.clone() }))
+            .collect::<Result<_, _>>()?;
         let client_id = given
             .client_id
             .unwrap_or_else(|| self.ids.next(&format!("client/{name}")));
@@ -113,9 +181,14 @@ impl State {
             client_id,
             object_id,
             secrets: given.secrets.clone(),
+            ending_secrets: given.ending_secrets.clone(),
+            certificates,
             credentials: given.federated_credentials.clone(),
+            token_lifetime_s: given.access_token_lifetime_s,
+            allowed_ips: given.allowed_ips.clone(),
             disabled: given.disabled,
         });
+        Ok(())
     }
 
     pub(crate) fn add_group(&mut self, given: &seed::ResourceGroup) -> Result<(), SeedError> {
@@ -140,8 +213,8 @@ impl State {
             name: given.name.clone(),
             location: given.location.clone(),
             tags: given.tags.clone(),
-            extra: extra_of_cluster(),
-            properties: properties_of_cluster(given),
+            extra: cluster::extra(),
+            properties: cluster::properties(given),
             issuer_url: given.issuer_url.clone(),
             etag: self.ids.next(&format!("etag/{id}")),
             operation: None,
@@ -161,8 +234,7 @@ impl State {
         let credentials = given
             .federated_credentials
             .iter()
-            .map(|credential| (key(&credential.name), credential.clone()))
-            .collect();
+            .map(|credential| (key(&credential.name), credential.clone()));
         let identity = Identity {
             name: given.name.clone(),
             location: given.location.clone(),
@@ -202,17 +274,7 @@ impl State {
         }
         let mut secrets = BTreeMap::new();
         for secret in &given.secrets {
-            let version = SecretVersion {
-                id: self
-                    .ids
-                    .next(&format!("secret/{id}/{}", secret.name))
-                    .simple()
-                    .to_string(),
-                value: secret.value.clone(),
-                content_type: None,
-                enabled: secret.enabled,
-                created: now,
-            };
+            let version = self.version(&id, secret, now);
             let secret = Secret {
                 name: secret.name.clone(),
                 versions: vec![version],
@@ -223,6 +285,7 @@ impl State {
             name: given.name.clone(),
             location: given.location.clone(),
             tags: given.tags.clone(),
+            tenant: given.tenant,
             address,
             uri: url(address),
             rbac: given.enable_rbac_authorization,
@@ -230,9 +293,26 @@ impl State {
             allowed_ips: given.allowed_ips.clone(),
             access_policies,
             secrets,
+            deleted: BTreeMap::new(),
             id: id.clone(),
         };
         once(&mut self.vaults, &id, vault)
+    }
+
+    /// A first or another version of a secret of the vault with this id.
+    pub(super) fn version(&mut self, vault: &str, given: &seed::Secret, now: Millis) -> SecretVersion {
+        let id = self.ids.next(&format!("secret/{vault}/{}", given.name));
+        SecretVersion {
+            id: id.simple().to_string(),
+            value: given.value.clone(),
+            content_type: given.content_type.clone(),
+            tags: BTreeMap::new(),
+            enabled: given.enabled,
+            not_before: given.not_before,
+            expires: given.expires,
+            created: now,
+            updated: now,
+        }
     }
 
     pub(crate) fn add_assignment(
@@ -242,19 +322,21 @@ impl State {
     ) -> Result<(), SeedError> {
         let what = format!("the role assignment of {} at {}", given.role, given.scope);
         let principal_id = self.principal(&what, &given.principal)?;
-        let role =
-            roles::find(&given.role).ok_or_else(|| dangling(&what, &format!("role {}", given.role)))?;
+        let role = self
+            .role_named(&given.role)
+            .ok_or_else(|| dangling(&what, &format!("role {}", given.role)))?
+            .id;
         let scope = given.scope.trim_end_matches('/').to_owned();
         let name = self
             .ids
-            .next(&format!("assignment/{scope}/{principal_id}/{}", role.id))
+            .next(&format!("assignment/{scope}/{principal_id}/{role}"))
             .to_string();
         let id = format!("{scope}/providers/Microsoft.Authorization/roleAssignments/{name}");
         let assignment = Assignment {
             id: id.clone(),
             name,
-            role: role.id,
-            role_definition_id: roles::definition_id(&scope, role.id),
+            role,
+            role_definition_id: roles::definition_id(&scope, role),
             scope: if scope.is_empty() { "/".to_owned() } else { scope },
             principal_id,
             principal_type: "ServicePrincipal".to_owned(),
@@ -264,21 +346,20 @@ impl State {
             created: now,
             created_by: None,
         };
-        self.assignments.write(now, 0, |assignments| {
-            assignments.insert(key(&id), assignment);
-        });
+        self.assignments.insert(now, 0, key(&id), assignment);
         Ok(())
     }
 }
 
 fn once<T>(map: &mut BTreeMap<String, T>, id: &str, value: T) -> Result<(), SeedError> {
-    match map.insert(key(id), value) {
-        None => Ok(()),
-        Some(_) => Err(SeedError::Twice { what: id.to_owned() }),
+    if map.contains_key(&key(id)) {
+        return Err(SeedError::Twice { what: id.to_owned() });
     }
+    map.insert(key(id), value);
+    Ok(())
 }
 
-fn dangling(what: &str, missing: &str) -> SeedError {
+pub(super) fn dangling(what: &str, missing: &str) -> SeedError {
     SeedError::Dangling {
         what: what.to_owned(),
         missing: missing.to_owned(),
@@ -295,58 +376,4 @@ pub(crate) fn url(address: SocketAddr) -> String {
         443 => format!("https://{host}/"),
         port => format!("https://{host}:{port}/"),
     }
-}
-
-fn object(value: Value) -> Map<String, Value> {
-    match value {
-        Value::Object(map) => map,
-        _ => Map::new(),
-    }
-}
-
-fn extra_of_cluster() -> Map<String, Value> {
-    object(json!({
-        "sku": {"name": "Base", "tier": "Standard"},
-        "identity": {"type": "SystemAssigned"},
-    }))
-}
-
-fn properties_of_cluster(given: &seed::Cluster) -> Map<String, Value> {
-    let version = &given.kubernetes_version;
-    let node_group = given
-        .node_resource_group
-        .clone()
-        .unwrap_or_else(|| format!("MC_{}_{}_{}", given.resource_group, given.name, given.location));
-    let mut properties = object(json!({
-        "provisioningState": "Succeeded",
-        "powerState": {"code": given.power_state},
-        "kubernetesVersion": version,
-        "currentKubernetesVersion": version,
-        "dnsPrefix": format!("{}-{}", given.name, given.resource_group),
-        "fqdn": given.fqdn,
-        "agentPoolProfiles": [{
-            "name": "nodepool1", "count": 1, "vmSize": "Standard_D4s_v5", "osType": "Linux", "mode": "System",
-            "provisioningState": "Succeeded", "orchestratorVersion": version,
-        }],
-        "nodeResourceGroup": node_group,
-        "enableRBAC": true,
-        "networkProfile": {"networkPlugin": "azure", "networkPluginMode": "overlay", "podCidr": "10.244.0.0/16"},
-        "disableLocalAccounts": false,
-        "securityProfile": {},
-        "oidcIssuerProfile": {"enabled": given.oidc_issuer_enabled},
-    }));
-    if given.oidc_issuer_enabled {
-        properties["oidcIssuerProfile"]["issuerURL"] = given.issuer_url.clone().into();
-    }
-    if given.workload_identity_enabled {
-        properties["securityProfile"]["workloadIdentity"] = json!({"enabled": true});
-    }
-    if let Some(host) = &given.private_fqdn {
-        properties.insert("privateFQDN".to_owned(), host.clone().into());
-        properties.insert(
-            "apiServerAccessProfile".to_owned(),
-            json!({"enablePrivateCluster": true}),
-        );
-    }
-    properties
 }

@@ -32,12 +32,17 @@ impl State {
             "identities": self.identities.values().map(|identity| json!({
                 "id": identity.id, "name": identity.name, "location": identity.location, "tags": identity.tags,
                 "clientId": identity.client_id, "principalId": identity.principal_id,
-                "federatedCredentials": identity.credentials.current().values().collect::<Vec<_>>(),
+                "federatedCredentials": identity.credentials.values().collect::<Vec<_>>(),
                 "replicating": identity.credentials.lags(now),
             })).collect::<Vec<_>>(),
-            "roleAssignments": self.assignments.current().values().map(|assignment| json!({
+            "customRoles": self.roles.values().map(|role| json!({
+                "id": roles::definition_id("", role.id), "name": role.name, "actions": role.actions,
+                "dataActions": role.data_actions,
+                "assignableScopes": role.custom.as_ref().map(|custom| &custom.assignable_scopes),
+            })).collect::<Vec<_>>(),
+            "roleAssignments": self.assignments.values().map(|assignment| json!({
                 "id": assignment.id, "scope": assignment.scope, "roleId": assignment.role,
-                "role": roles::by_id(assignment.role).map(|role| role.name),
+                "role": self.role(assignment.role).map(|role| &role.name),
                 "principalId": assignment.principal_id,
                 "principal": self.by_object_id(assignment.principal_id).map(|principal| principal.name),
                 "created": rfc3339(assignment.created),
@@ -46,6 +51,8 @@ impl State {
             "vaults": self.vaults.values().map(|vault| json!({
                 "id": vault.id, "name": vault.name, "location": vault.location, "tags": vault.tags,
                 "vaultUri": vault.uri, "enableRbacAuthorization": vault.rbac,
+                "tenantId": vault.tenant.unwrap_or(self.tenant().id), "allowedIps": vault.allowed_ips,
+                "publicNetworkAccess": if vault.public_network_access { "Enabled" } else { "Disabled" },
                 "accessPolicies": vault.access_policies,
                 "secrets": vault.secrets.values().map(|secret| json!({
                     "name": secret.name,
@@ -53,6 +60,12 @@ impl State {
                         "id": version.id, "enabled": version.enabled, "created": rfc3339(version.created),
                     })).collect::<Vec<_>>(),
                 })).collect::<Vec<_>>(),
+            })).collect::<Vec<_>>(),
+            "locks": self.rules.locks,
+            "policies": self.rules.policies,
+            "denyAssignments": self.rules.denials.iter().map(|denial| json!({
+                "id": denial.id, "name": denial.name, "scope": denial.scope, "actions": denial.actions,
+                "dataActions": denial.data_actions, "principals": denial.principals,
             })).collect::<Vec<_>>(),
         })
     }

@@ -1,7 +1,7 @@
 //! Who may do what in a vault: network first, then roles or access policies.
 
 use super::error::Refusal;
-use crate::arm::{Kind, allowed};
+use crate::arm::{Kind, allowed, denial};
 use crate::http::Call;
 use crate::state::{State, Vault};
 use crate::token::Caller;
@@ -12,6 +12,10 @@ pub(super) enum Right {
     Get,
     List,
     Set,
+    Update,
+    Delete,
+    Recover,
+    Purge,
 }
 
 impl Right {
@@ -20,6 +24,10 @@ impl Right {
             Self::Get => "Microsoft.KeyVault/vaults/secrets/getSecret/action",
             Self::List => "Microsoft.KeyVault/vaults/secrets/readMetadata/action",
             Self::Set => "Microsoft.KeyVault/vaults/secrets/setSecret/action",
+            Self::Update => "Microsoft.KeyVault/vaults/secrets/update/action",
+            Self::Delete => "Microsoft.KeyVault/vaults/secrets/delete",
+            Self::Recover => "Microsoft.KeyVault/vaults/secrets/recover/action",
+            Self::Purge => "Microsoft.KeyVault/vaults/secrets/purge/action",
         }
     }
 
@@ -27,7 +35,11 @@ impl Right {
         match self {
             Self::Get => "get",
             Self::List => "list",
-            Self::Set => "set",
+            // Access policies know no right to update: who may write a secret may change its settings.
+            Self::Set | Self::Update => "set",
+            Self::Delete => "delete",
+            Self::Recover => "recover",
+            Self::Purge => "purge",
         }
     }
 }
@@ -47,7 +59,8 @@ impl Ask<'_> {
     }
 
     /// Refuses unless the caller may do this with the secret, or with the whole vault.
-    pub(super) fn require(&self, right: Right, secret: Option<&str>) -> Result<(), Refusal> {
+    /// What comes back is the id of the role assignment by which it may, where roles rule.
+    pub(super) fn require(&self, right: Right, secret: Option<&str>) -> Result<Option<String>, Refusal> {
         let vault = self.vault()?;
         let who = format!(
             "appid={};oid={};iss={}",
@@ -82,7 +95,7 @@ impl Ask<'_> {
         secret: Option<&str>,
         who: String,
         place: String,
-    ) -> Result<(), Refusal> {
+    ) -> Result<Option<String>, Refusal> {
         let scope = match secret {
             Some(name) => format!("{}/secrets/{name}", vault.id),
             None => vault.id.clone(),
@@ -96,24 +109,33 @@ impl Ask<'_> {
             action,
             &scope,
         );
-        match found {
-            Some(_) => Ok(()),
-            None => Err(Refusal::Rbac {
-                who,
-                action,
-                resource: scope.to_lowercase(),
-                place,
-            }),
+        if let Some(assignment) = found {
+            return Ok(Some(assignment.name.replace('-', "")));
         }
+        let (caller, state) = (self.caller.object_id, self.state);
+        let denial = denial(state, caller, Kind::DataAction, action, &scope);
+        Err(Refusal::Rbac {
+            who,
+            action,
+            resource: scope.to_lowercase(),
+            place,
+            denial: denial.map(|denial| denial.id),
+        })
     }
 
-    fn by_policy(&self, vault: &Vault, right: Right, who: String, place: String) -> Result<(), Refusal> {
+    fn by_policy(
+        &self,
+        vault: &Vault,
+        right: Right,
+        who: String,
+        place: String,
+    ) -> Result<Option<String>, Refusal> {
         let permission = right.permission();
         let permissions = vault.access_policies.get(&self.caller.object_id);
         let granted = permissions
             .is_some_and(|permissions| permissions.iter().any(|one| one == permission || one == "all"));
         if granted {
-            Ok(())
+            Ok(None)
         } else {
             Err(Refusal::Policy {
                 who,

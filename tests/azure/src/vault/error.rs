@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use axum::http::StatusCode;
 use serde_json::json;
+use uuid::Uuid;
 
 use crate::http::Reply;
 
@@ -20,6 +21,8 @@ pub(super) enum Refusal {
         action: &'static str,
         resource: String,
         place: String,
+        /// The deny assignment that was in the way.
+        denial: Option<Uuid>,
     },
     Policy {
         who: String,
@@ -36,6 +39,8 @@ pub(super) enum Refusal {
     },
     Disabled,
     NotFound(String),
+    /// It is deleted, and its name taken until it is purged.
+    Deleted(String),
     Method(String),
     BadParameter(String),
     Gone,
@@ -53,12 +58,18 @@ impl Refusal {
                 action,
                 resource,
                 place,
+                denial,
             } => {
+                let denied = denial.map_or_else(|| "null".to_owned(), |id| format!("'{id}'"));
+                let reason = match denial {
+                    None => "DeniedWithNoValidRBAC",
+                    Some(_) => "DeniedByDenyAssignment",
+                };
                 let message = format!(
                     "Caller is not authorized to perform action on resource.\r\nIf role assignments, deny \
                      assignments or role definitions were changed recently, please observe propagation \
                      time.\r\nCaller: {who}\r\nAction: '{action}'\r\nResource: '{resource}'\r\nAssignment: (not \
-                     found)\r\nDenyAssignmentId: null\r\nDecisionReason: 'DeniedWithNoValidRBAC' \r\nVault: \
+                     found)\r\nDenyAssignmentId: {denied}\r\nDecisionReason: '{reason}' \r\nVault: \
                      {place}\r\n"
                 );
                 (
@@ -120,6 +131,14 @@ impl Refusal {
                      this issue, please see https://go.microsoft.com/fwlink/?linkid=2125182"
                 );
                 (StatusCode::NOT_FOUND, "SecretNotFound", None, message)
+            }
+            Self::Deleted(name) => {
+                let message = format!(
+                    "Secret {name} is currently in a deleted but recoverable state, and its name cannot be reused; in \
+                     this state, the secret can only be recovered or purged."
+                );
+                let inner = Some("ObjectIsDeletedButRecoverable");
+                (StatusCode::CONFLICT, "Conflict", inner, message)
             }
             Self::Method(method) => {
                 let message = format!("HTTP {method} is not served here.");

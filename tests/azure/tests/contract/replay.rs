@@ -1,23 +1,20 @@
 //! Replays one example against a simulator that holds what the example speaks of.
 
-use azure_sim::{Authority, AzureSim, Seed};
-use reqwest::Method;
+use azure_sim::Seed;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::schema;
 use crate::specs::{Example, Node, Specs};
+use crate::stage::World;
 
-const OPERATOR: &str = "33333333-3333-4333-8333-333333333333";
-const SECRET: &str = "operators-client-secret";
 /// Stands for subscriptions that the examples do not name by an id.
-const SUBSCRIPTION: &str = "11111111-1111-4111-8111-111111111111";
-const PRINCIPAL: &str = "77777777-7777-4777-8777-777777777777";
+pub(crate) const SUBSCRIPTION: &str = "11111111-1111-4111-8111-111111111111";
 /// Reader: stands for roles that exist only in the examples.
-const ROLE: &str = "acdd72a7-3385-48ef-bd42-f606fba81ae7";
-/// The simulator answers every version of the clusters' API in the form of the newest.
-const NEWER: &str = ".eTag: not in the specification";
-const ROLES: &str = "/providers/Microsoft.Authorization/roleDefinitions/";
+pub(crate) const ROLE: &str = "acdd72a7-3385-48ef-bd42-f606fba81ae7";
+/// Stands for roles that examples make or delete.
+pub(crate) const CUSTOM_ROLE: &str = "cccccccc-cccc-4ccc-8ccc-cccccccccccc";
+pub(crate) const ROLES: &str = "/providers/Microsoft.Authorization/roleDefinitions/";
 
 /// How it went.
 pub(crate) enum Outcome {
@@ -32,9 +29,10 @@ pub(crate) enum Outcome {
 /// Replays it; an example with two statuses is sent twice, as a create and a repetition.
 pub(crate) async fn replay(specs: &Specs, example: &Example<'_>) -> Outcome {
     let content = example.content.as_ref().unwrap();
-    let (given, notes) = adapt(&content["parameters"]);
+    let (given, notes) = adapt(example, &content["parameters"]);
     let request = Request::of(specs, example, &given);
     let world = World::start(example, &given).await;
+    let mut notes = notes;
     let mut wanted: Vec<&String> = content["responses"].as_object().unwrap().keys().collect();
     // What creates answers 201 first; what deletes answers 204 last. One that updates what exists answers 200.
     if example.method == "put" {
@@ -44,13 +42,19 @@ pub(crate) async fn replay(specs: &Specs, example: &Example<'_>) -> Outcome {
         // The vault is there: nothing is created.
         wanted.retain(|status| *status == "200");
     }
+    if example.operation == "ManagedClusters_CreateOrUpdate" {
+        notes.push("updates: clusters come from the seed".to_owned());
+        wanted.retain(|status| *status == "200");
+    }
+    if example.method == "patch" {
+        wanted.retain(|status| *status == "200");
+    }
     let assigns = example.operation.starts_with("RoleAssignments_Create");
     if assigns {
         // The specification says 200 for a repetition; the service answers 409 (azure-cli#8599).
         wanted.retain(|status| *status == "201");
     }
     world.prepare(example, &request.target).await;
-    let mut notes = notes;
     let mut findings = request.findings;
     for status in wanted {
         let url = format!("{}{}", world.base(example), request.target);
@@ -65,13 +69,7 @@ pub(crate) async fn replay(specs: &Specs, example: &Example<'_>) -> Outcome {
                 file: example.definition.file,
                 value: schema,
             };
-            let (newer, wrong): (Vec<_>, Vec<_>) = schema::check(specs, node, &body)
-                .into_iter()
-                .partition(|finding| finding.ends_with(NEWER));
-            if !newer.is_empty() {
-                notes.push("has eTag, which only later versions have".to_owned());
-            }
-            findings.extend(wrong);
+            findings.extend(schema::check(specs, node, &body));
             let mut absent = Vec::new();
             schema::absent(&content["responses"][status]["body"], &body, "", &mut absent);
             if !absent.is_empty() {
@@ -114,7 +112,7 @@ pub(crate) async fn replay(specs: &Specs, example: &Example<'_>) -> Outcome {
 }
 
 /// The example's parameters with ids that can exist, and what was replaced.
-fn adapt(parameters: &Value) -> (Value, Vec<String>) {
+fn adapt(example: &Example<'_>, parameters: &Value) -> (Value, Vec<String>) {
     let mut given = parameters.clone();
     let mut notes = Vec::new();
     if let Some(id) = given["subscriptionId"].as_str()
@@ -159,14 +157,36 @@ fn adapt(parameters: &Value) -> (Value, Vec<String>) {
         given["resourceType"] = json!("vaults");
         given["resourceName"] = json!("kv");
     }
+    let makes_role = example.operation.starts_with("RoleDefinitions_") && example.method != "get";
+    let definition = &given["body"]["roleDefinition"];
+    if definition.is_object() {
+        // The example has the definition beside the body, without its wrapper, of an action and a scope that are none.
+        notes.push("definition put into the body, its actions and scope replaced".to_owned());
+        let properties = json!({
+            "roleName": definition["roleName"], "description": definition["description"],
+            "assignableScopes": [format!("/subscriptions/{SUBSCRIPTION}")],
+            "permissions": [{"actions": ["Microsoft.KeyVault/vaults/read"]}],
+        });
+        given["roleDefinition"] = json!({"properties": properties});
+    }
+    let role = if makes_role { CUSTOM_ROLE } else { ROLE };
     for (name, value) in [
-        ("roleDefinitionId", ROLE.to_owned()),
+        ("roleDefinitionId", role.to_owned()),
         ("roleId", format!("subscriptions/{SUBSCRIPTION}{ROLES}{ROLE}")),
     ] {
         if given[name].is_string() {
             notes.push("role replaced".to_owned());
             given[name] = json!(value);
         }
+    }
+    if let Some(properties) = given.pointer_mut("/parameters/properties")
+        && properties["dnsPrefix"].is_string()
+    {
+        notes.push("dnsPrefix, which never changes, replaced".to_owned());
+        properties.as_object_mut().unwrap().remove("dnsPrefix");
+    }
+    if given["parameters"]["properties"]["tenantId"].is_string() {
+        given["parameters"]["properties"]["tenantId"] = json!(Seed::on_loopback("contract").tenant.id);
     }
     let policies = given
         .pointer_mut("/parameters/properties/accessPolicies")
@@ -243,167 +263,4 @@ impl Request {
             findings,
         }
     }
-}
-
-/// A simulator with what one example needs.
-struct World {
-    sim: AzureSim,
-    http: reqwest::Client,
-    vault: String,
-    token: String,
-}
-
-impl World {
-    async fn start(example: &Example<'_>, given: &Value) -> Self {
-        let authority = Authority::generate().unwrap();
-        let http = reqwest::Client::builder()
-            .tls_certs_only([reqwest::Certificate::from_pem(authority.pem().as_bytes()).unwrap()])
-            .no_proxy()
-            .build()
-            .unwrap();
-        let seed = seed(example, given);
-        let tenant = seed.tenant.id;
-        let data_plane = given["vaultBaseUrl"].is_string();
-        let audience = if data_plane {
-            &seed.vault_audience
-        } else {
-            &seed.arm_audience
-        };
-        let scope = format!("{audience}/.default");
-        let vault = seed.vaults[0].name.clone();
-        let sim = AzureSim::start_with(seed, authority, None).unwrap();
-        let form = [
-            ("grant_type", "client_credentials"),
-            ("client_id", OPERATOR),
-            ("client_secret", SECRET),
-            ("scope", &scope),
-        ];
-        let url = format!("{}{tenant}/oauth2/v2.0/token", sim.entra_url());
-        let answer = http.post(url).form(&form).send().await.unwrap();
-        let body: Value = answer.json().await.unwrap();
-        let token = body["access_token"].as_str().unwrap().to_owned();
-        Self {
-            sim,
-            http,
-            vault,
-            token,
-        }
-    }
-
-    fn base(&self, example: &Example<'_>) -> String {
-        let content = example.content.as_ref().unwrap();
-        if content["parameters"]["vaultBaseUrl"].is_string() {
-            return self.sim.vault_url(&self.vault).unwrap();
-        }
-        self.sim.arm_url().to_owned()
-    }
-
-    /// Makes the role assignment that the example reads or deletes: the seed cannot name one.
-    async fn prepare(&self, example: &Example<'_>, target: &str) {
-        let reads = ["_Get", "_GetById", "_Delete", "_DeleteById"];
-        let kind = example.operation.strip_prefix("RoleAssignments");
-        if !kind.is_some_and(|kind| reads.contains(&kind)) {
-            return;
-        }
-        let body = json!({"properties": {
-            "roleDefinitionId": format!("{ROLES}{ROLE}"), "principalId": PRINCIPAL,
-            "principalType": "ServicePrincipal",
-        }});
-        let url = format!("{}{target}", self.sim.arm_url());
-        let (status, answer) = self.send("put", &url, Some(&body)).await;
-        assert_eq!(status, "201", "{answer}");
-    }
-
-    async fn send(&self, method: &str, url: &str, body: Option<&Value>) -> (String, Value) {
-        self.send_as(Some(&self.token), method, url, body).await
-    }
-
-    async fn send_as(
-        &self,
-        token: Option<&str>,
-        method: &str,
-        url: &str,
-        body: Option<&Value>,
-    ) -> (String, Value) {
-        let method = Method::from_bytes(method.to_uppercase().as_bytes()).unwrap();
-        let mut request = self.http.request(method, url);
-        if let Some(token) = token {
-            request = request.bearer_auth(token);
-        }
-        if let Some(body) = body {
-            request = request.json(body);
-        }
-        let answer = request.send().await.unwrap();
-        let status = answer.status().as_u16().to_string();
-        (status, answer.json().await.unwrap_or_default())
-    }
-}
-
-/// The subscription, group and resources that the example names; what it makes is left out.
-fn seed(example: &Example<'_>, given: &Value) -> Seed {
-    let text = |name: &str, otherwise: &str| given[name].as_str().unwrap_or(otherwise).to_owned();
-    let scope = given["scope"]
-        .as_str()
-        .or(given["roleAssignmentId"].as_str())
-        .unwrap_or_default();
-    let segments: Vec<&str> = scope.trim_start_matches('/').split('/').collect();
-    let subscription = match segments.as_slice() {
-        ["subscriptions", id, ..] => (*id).to_owned(),
-        _ => text("subscriptionId", SUBSCRIPTION),
-    };
-    let group = match segments.as_slice() {
-        [_, _, "resourceGroups", name, ..] => (*name).to_owned(),
-        _ => text("resourceGroupName", "rg"),
-    };
-    let operation = example.operation.as_str();
-    let makes = |what: &str| operation == format!("{what}_CreateOrUpdate");
-    let vault = if given["vaultBaseUrl"].is_string() {
-        "myvault".to_owned()
-    } else {
-        text("vaultName", "kv")
-    };
-    let secret = text("secret-name", &text("secretName", "a-secret"));
-    let name = text("resourceName", "thing");
-    let credentials = if makes("FederatedIdentityCredentials") {
-        json!([])
-    } else {
-        let credential = text("federatedIdentityCredentialResourceName", "one");
-        json!([{"name": credential, "issuer": "https://198.18.0.1/", "subject": "system:serviceaccount:a:b"}])
-    };
-    let identities = if makes("UserAssignedIdentities") {
-        json!([])
-    } else {
-        json!([{"resourceGroup": group, "name": name, "location": "eastus", "tags": {"a": "b"},
-                "federatedCredentials": credentials}])
-    };
-    let mut principals = vec![json!({
-        "displayName": "operator", "clientId": OPERATOR, "secrets": [SECRET],
-    })];
-    let principal = given["parameters"]["properties"]["principalId"]
-        .as_str()
-        .unwrap_or(PRINCIPAL);
-    principals.push(json!({"displayName": "principal", "objectId": principal}));
-    let all = format!("/subscriptions/{subscription}");
-    let mut document = serde_json::to_value(Seed::on_loopback("contract")).unwrap();
-    let more = json!({
-        "subscriptions": [{"id": subscription}],
-        "servicePrincipals": principals,
-        "resourceGroups": [{"name": group, "location": "eastus"}],
-        "clusters": [{"resourceGroup": group, "name": name, "location": "location1", "fqdn": "198.18.1.1",
-                      "issuerUrl": "https://198.18.1.1/", "tags": {"a": "b"}}],
-        "vaults": [{"resourceGroup": group, "name": vault, "location": "westus", "address": "127.0.0.1:0",
-                    "enableRbacAuthorization": !operation.ends_with("AccessPolicy"),
-                    "secrets": [{"name": secret, "value": "value-of-the-secret"}]}],
-        "identities": identities,
-        "roleAssignments": [
-            {"principal": "operator", "role": "Owner", "scope": all},
-            {"principal": "operator", "role": "Key Vault Administrator", "scope": all},
-        ],
-        "weather": {"clusterUpdateMs": 0, "credentialWriteMs": 0},
-    });
-    document
-        .as_object_mut()
-        .unwrap()
-        .extend(more.as_object().unwrap().clone());
-    Seed::from_json(&document.to_string()).unwrap()
 }

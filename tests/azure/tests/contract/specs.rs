@@ -15,6 +15,11 @@ const FILES: [&str; 7] = [
     "keyvault-arm/2023-07-01/secrets.json",
     "keyvault-secrets/7.5/secrets.json",
 ];
+/// Examples of later versions than that of the specification by which they are judged.
+const NEWER: [&str; 2] = [
+    "authorization/2026-08-01/examples",
+    "managedidentity/2026-05-31/examples",
+];
 const GRAPH: &str = "resourcegraph/2022-10-01/resourcegraph.json";
 
 /// A part of a file, from which its references are resolved.
@@ -73,7 +78,7 @@ impl Specs {
             (node.file, self.files.get(node.file)?)
         } else {
             let found = match file.split_once("common-types/resource-management/") {
-                Some((_, common)) => self.root.join("common-types").join(common),
+                Some((_, common)) => self.common(common),
                 None => node.file.parent()?.join(file.trim_start_matches("./")),
             };
             let (path, value) = self.files.get_key_value(&found)?;
@@ -85,7 +90,57 @@ impl Specs {
         })
     }
 
-    /// Every example that the specifications name.
+    /// The types that all providers share. The folder holds their newest version, and the same definitions as the older
+    /// ones have under the same names: resources, errors, parameters.
+    fn common(&self, name: &str) -> PathBuf {
+        let folder = self.root.join("common-types");
+        let exact = folder.join(name);
+        if self.files.contains_key(&exact) {
+            return exact;
+        }
+        let newest = name.split_once('/').map_or(name, |(_, file)| file);
+        folder.join("v5").join(newest)
+    }
+
+    /// A file of the folder.
+    pub(crate) fn file(&self, name: &str) -> &Value {
+        let path = self.root.join(name);
+        let found = self.files.get(&path);
+        found.unwrap_or_else(|| panic!("{name} is missing in {}", self.root.display()))
+    }
+
+    /// Examples of later versions, each for the operation that has an example of the same name.
+    fn newer<'a>(&'a self, known: &[Example<'a>]) -> Vec<Example<'a>> {
+        let mut newer = Vec::new();
+        for folder in NEWER {
+            let folder = self.root.join(folder);
+            let provider = folder.parent().unwrap();
+            for (path, content) in self.files.range(folder.clone()..) {
+                if !path.starts_with(&folder) {
+                    break;
+                }
+                let name = path.file_name().unwrap().to_str().unwrap();
+                let of = |one: &&Example<'_>| {
+                    one.name == name && one.definition.file.starts_with(provider.parent().unwrap())
+                };
+                let of = known
+                    .iter()
+                    .find(of)
+                    .unwrap_or_else(|| panic!("no operation for {}", path.display()));
+                newer.push(Example {
+                    operation: of.operation.clone(),
+                    name: format!("{name} ({})", provider.file_name().unwrap().display()),
+                    method: of.method.clone(),
+                    path: of.path.clone(),
+                    definition: of.definition,
+                    content: Some(content.clone()),
+                });
+            }
+        }
+        newer
+    }
+
+    /// Every example that the specifications name, and those of later versions.
     pub(crate) fn examples(&self) -> Vec<Example<'_>> {
         let mut all = Vec::new();
         for name in FILES.iter().chain([&GRAPH]) {
@@ -119,6 +174,8 @@ impl Specs {
                 }
             }
         }
+        let newer = self.newer(&all);
+        all.extend(newer);
         all
     }
 }

@@ -26,8 +26,14 @@ def sign_in(client_id):
 
 operator = sign_in(os.environ["SIM_OPERATOR"])
 
-cluster = ContainerServiceClient(operator, subscription, **arm).managed_clusters.get("rg", "aks-1")
-assert cluster.oidc_issuer_profile.issuer_url == issuer, cluster.oidc_issuer_profile
+clusters = ContainerServiceClient(operator, subscription, **arm).managed_clusters
+cluster = clusters.get("rg", "aks-1")
+assert not cluster.oidc_issuer_profile.enabled and not cluster.oidc_issuer_profile.issuer_url
+cluster.oidc_issuer_profile.enabled = True
+cluster.security_profile = {"workloadIdentity": {"enabled": True}}
+update = clusters.begin_create_or_update("rg", "aks-1", cluster, etag=cluster.e_tag, polling_interval=0)
+assert update.result().oidc_issuer_profile.issuer_url == issuer
+assert [one.name for one in clusters.list()] == ["aks-1"]
 
 msi = ManagedServiceIdentityClient(operator, subscription, **arm)
 identity = msi.user_assigned_identities.create_or_update("rg", "id-orders", {"location": "westeurope"})

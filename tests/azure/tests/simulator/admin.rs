@@ -87,6 +87,30 @@ async fn state_weather_and_resources_are_seen_and_changed() {
         ask(&client, Method::DELETE, "/faults", None).await.1["roleDelayMs"],
         0
     );
+    let vault = state["vaults"][0]["id"].as_str().unwrap();
+    let path = format!("/resources?id={vault}");
+    let closed =
+        json!({"publicNetworkAccess": "Disabled", "secrets": [{"name": "x", "value": SECRET_VALUE}]});
+    assert_eq!(ask(&client, Method::PATCH, &path, Some(closed)).await.0, 200);
+    let (status, refused) = ask(&client, Method::PATCH, &path, Some(json!({"fqdn": "x"}))).await;
+    assert_eq!(status, 400);
+    assert!(refused["error"].as_str().unwrap().contains("fqdn"), "{refused}");
+    let changed = ask(&client, Method::GET, "/state", None).await.1["vaults"][0].clone();
+    assert_eq!(
+        (&changed["publicNetworkAccess"], &changed["secrets"][0]["name"]),
+        (&json!("Disabled"), &json!("x"))
+    );
+    let lock = json!({"locks": [{"name": "l", "scope": vault, "level": "ReadOnly"}]});
+    let locked = ask(&client, Method::POST, "/resources", Some(lock)).await.1;
+    assert_eq!(locked["locks"][0]["level"], "ReadOnly");
+    let front = json!({"over": "kv-2", "faults": [{"status": 429}]});
+    let (status, weather) = ask(&client, Method::PUT, "/faults/mine", Some(front)).await;
+    assert_eq!(
+        (status, &weather["fronts"]["mine"]["over"]),
+        (200, &json!("kv-2"))
+    );
+    assert_eq!(ask(&client, Method::DELETE, "/faults/mine", None).await.0, 200);
+    assert_eq!(ask(&client, Method::DELETE, "/faults/mine", None).await.0, 404);
     server.abort();
 }
 

@@ -11,7 +11,7 @@ use crate::refusal::{assert_refused, text};
 use crate::support::{OPERATOR, Setup, VAULT_SCOPE};
 
 #[tokio::test]
-async fn aadsts700211_another_issuer_by_a_slash() {
+pub(crate) async fn aadsts700211_another_issuer_by_a_slash() {
     let setup = Setup::new();
     let other = setup.issuer.url.trim_end_matches('/');
     let answer = setup
@@ -22,7 +22,7 @@ async fn aadsts700211_another_issuer_by_a_slash() {
 }
 
 #[tokio::test]
-async fn aadsts700212_another_audience() {
+pub(crate) async fn aadsts700212_another_audience() {
     let setup = Setup::new();
     let answer = setup
         .exchange(
@@ -35,7 +35,7 @@ async fn aadsts700212_another_audience() {
 }
 
 #[tokio::test]
-async fn aadsts700213_another_subject() {
+pub(crate) async fn aadsts700213_another_subject() {
     let setup = Setup::new();
     let other = "system:serviceaccount:shop:payments";
     let answer = setup
@@ -46,7 +46,7 @@ async fn aadsts700213_another_subject() {
 }
 
 #[tokio::test]
-async fn aadsts7002138_a_subject_that_differs_by_case() {
+pub(crate) async fn aadsts7002138_a_subject_that_differs_by_case() {
     let setup = Setup::new();
     let answer = setup
         .exchange(&setup.issuer.token_with(&json!({"sub": SUBJECT.to_uppercase()})))
@@ -55,7 +55,7 @@ async fn aadsts7002138_a_subject_that_differs_by_case() {
 }
 
 #[tokio::test]
-async fn aadsts70025_an_identity_without_credentials() {
+pub(crate) async fn aadsts70025_an_identity_without_credentials() {
     let setup = Setup::with(|seed| seed.identities[0].federated_credentials.clear());
     assert_refused(
         &setup.exchange(&setup.issuer.token()).await,
@@ -66,7 +66,7 @@ async fn aadsts70025_an_identity_without_credentials() {
 }
 
 #[tokio::test]
-async fn aadsts700024_outside_its_time() {
+pub(crate) async fn aadsts700024_outside_its_time() {
     let setup = Setup::new();
     let past = json!({"iat": now() - 7200, "nbf": now() - 7200, "exp": now() - 3600});
     assert_refused(
@@ -90,7 +90,7 @@ async fn aadsts700024_outside_its_time() {
 }
 
 #[tokio::test]
-async fn aadsts70023_a_lifetime_above_a_day() {
+pub(crate) async fn aadsts70023_a_lifetime_above_a_day() {
     let setup = Setup::new();
     let long = json!({"exp": now() + 3 * 86_400});
     assert_refused(
@@ -102,7 +102,7 @@ async fn aadsts70023_a_lifetime_above_a_day() {
 }
 
 #[tokio::test]
-async fn aadsts7000272_a_key_that_is_not_published_any_more() {
+pub(crate) async fn aadsts7000272_a_key_that_is_not_published_any_more() {
     let mut setup = Setup::new();
     assert_eq!(setup.exchange(&setup.issuer.token()).await.status, 200);
     let old = setup.issuer.rotate("key-2");
@@ -126,14 +126,56 @@ async fn keys_are_remembered() {
 }
 
 #[tokio::test]
-async fn aadsts700027_a_forged_signature() {
+async fn what_is_remembered_of_an_issuer_ends() {
+    let mut setup = Setup::new();
+    assert_eq!(setup.exchange(&setup.issuer.token()).await.status, 200);
+    // The key is withdrawn and the issuer gone, and nobody has noticed yet.
+    let old = setup.issuer.rotate("key-2");
+    setup.issuer.answer(503, "gone");
+    let claims = setup.issuer.claims();
+    assert_eq!(setup.exchange(&old.sign(&claims)).await.status, 200);
+    setup.sim.clock().advance(Duration::from_mins(6));
+    let answer = setup.exchange(&old.sign(&claims)).await;
+    assert_refused(&answer, 50_166, 400, "invalid_request");
+    setup.issuer.recover();
+    let answer = setup.exchange(&old.sign(&claims)).await;
+    assert_refused(&answer, 7_000_272, 401, "invalid_client");
+}
+
+#[tokio::test]
+async fn clocks_may_differ_by_five_minutes() {
     let setup = Setup::new();
-    let forged = Key::generate("key-1").sign(&setup.issuer.claims());
+    for (ahead, valid) in [(-6, false), (-4, true), (4, true), (6, false)] {
+        // A token of this minute, by a clock that goes wrong.
+        let start = now() + ahead * 60;
+        let token = setup
+            .issuer
+            .token_with(&json!({"iat": start, "nbf": start, "exp": start + 3600}));
+        // And one that ended then.
+        let ended = setup
+            .issuer
+            .token_with(&json!({"iat": start - 3600, "nbf": start - 3600, "exp": start}));
+        let (token, ended) = (setup.exchange(&token).await, setup.exchange(&ended).await);
+        assert_eq!(token.status == 200, valid || ahead < 0, "{ahead} {token:?}");
+        assert_eq!(ended.status == 200, valid || ahead > 0, "{ahead} {ended:?}");
+    }
+    // The same by the simulator's own clock.
+    let token = setup.issuer.token();
+    setup.sim.clock().set_offset(-6 * 60_000);
+    assert_refused(&setup.exchange(&token).await, 700_024, 401, "invalid_client");
+    setup.sim.clock().set_offset(-4 * 60_000);
+    assert_eq!(setup.exchange(&token).await.status, 200);
+}
+
+#[tokio::test]
+pub(crate) async fn aadsts700027_a_forged_signature() {
+    let setup = Setup::new();
+    let forged = Key::new("key-1").sign(&setup.issuer.claims());
     assert_refused(&setup.exchange(&forged).await, 700_027, 401, "invalid_client");
 }
 
 #[tokio::test]
-async fn aadsts700221_a_document_that_names_another_issuer() {
+pub(crate) async fn aadsts700221_a_document_that_names_another_issuer() {
     let setup = Setup::new();
     setup.issuer.publish_as(setup.issuer.url.trim_end_matches('/'));
     assert_refused(
@@ -145,7 +187,7 @@ async fn aadsts700221_a_document_that_names_another_issuer() {
 }
 
 #[tokio::test]
-async fn aadsts90061_an_issuer_that_does_not_answer_or_cannot_be_trusted() {
+pub(crate) async fn aadsts90061_an_issuer_that_does_not_answer_or_cannot_be_trusted() {
     // One that nobody listens at, and one whose certificate is by somebody else.
     let stranger = Issuer::start(&Authority::generate().unwrap());
     for url in ["https://127.0.0.1:1/".to_owned(), stranger.url.clone()] {
@@ -163,7 +205,22 @@ async fn aadsts90061_an_issuer_that_does_not_answer_or_cannot_be_trusted() {
 }
 
 #[tokio::test]
-async fn aadsts70022_a_loopback_issuer() {
+pub(crate) async fn aadsts50166_501661_an_issuer_that_answers_something_else() {
+    let setup = Setup::new();
+    for (status, body, wanted) in [
+        (503, "busy", 50_166),
+        (404, "{}", 50_166),
+        (200, "<html>", 501_661),
+    ] {
+        setup.issuer.answer(status, body);
+        let answer = setup.exchange(&setup.issuer.token()).await;
+        assert_refused(&answer, wanted, 400, "invalid_request");
+        assert!(answer.body.get("error_uri").is_none());
+    }
+}
+
+#[tokio::test]
+pub(crate) async fn aadsts70022_a_loopback_issuer() {
     let setup = Setup::with(|seed| seed.entra.allow_loopback_issuers = false);
     assert_refused(
         &setup.exchange(&setup.issuer.token()).await,
@@ -174,14 +231,14 @@ async fn aadsts70022_a_loopback_issuer() {
 }
 
 #[tokio::test]
-async fn aadsts700222_a_token_of_entra_itself() {
+pub(crate) async fn aadsts700222_a_token_of_entra_itself() {
     let setup = Setup::new();
     let own = setup.sign_in(OPERATOR, VAULT_SCOPE).await;
     assert_refused(&setup.exchange(&own).await, 700_222, 401, "invalid_client");
 }
 
 #[tokio::test]
-async fn aadsts50027_what_is_no_token() {
+pub(crate) async fn aadsts50027_what_is_no_token() {
     let setup = Setup::new();
     let token = setup.issuer.token();
     for bad in ["abc", &token[..token.len() / 2]] {

@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use azure_sim::Weather;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -48,9 +50,10 @@ async fn an_issuer_is_switched_on_by_a_long_running_update() {
         (started.status, &started.body["properties"]["provisioningState"]),
         (200, &json!("Updating"))
     );
+    // Nobody knows it before the API server has been started again with it.
     assert_eq!(
-        started.body["properties"]["oidcIssuerProfile"]["issuerURL"],
-        setup.issuer.url.as_str()
+        started.body["properties"]["oidcIssuerProfile"],
+        json!({"enabled": true})
     );
     assert!(started.headers.get("retry-after").is_none());
     let poll = started.header("azure-asyncoperation").to_owned();
@@ -69,6 +72,10 @@ async fn an_issuer_is_switched_on_by_a_long_running_update() {
     let after = get(&setup).await;
     assert_eq!(after["properties"]["provisioningState"], "Succeeded");
     assert_eq!(
+        after["properties"]["oidcIssuerProfile"]["issuerURL"],
+        setup.issuer.url.as_str()
+    );
+    assert_eq!(
         after["properties"]["securityProfile"]["workloadIdentity"]["enabled"],
         true
     );
@@ -79,6 +86,46 @@ async fn an_issuer_is_switched_on_by_a_long_running_update() {
     );
     assert_eq!(after["properties"]["fqdn"], before["properties"]["fqdn"]);
     assert_ne!(after["eTag"], before["eTag"]);
+}
+
+#[tokio::test]
+async fn an_update_that_fails_leaves_the_cluster_as_it_was() {
+    let setup = slow();
+    let front = json!({"over": "aks-weu-1", "clusterUpdateFails": true});
+    setup
+        .sim
+        .set_front("test", serde_json::from_value(front).unwrap());
+    let before = get(&setup).await;
+    let started = setup
+        .arm(Method::PUT, &path(&setup), Some(&enabled(before.clone())))
+        .await;
+    let poll = started.header("azure-asyncoperation");
+    setup.sim.clock().advance(Duration::from_mins(1));
+    let token = setup.sign_in(OPERATOR, ARM_SCOPE).await;
+    let failed = setup.send(Method::GET, poll, Some(&token), None).await.body;
+    assert_eq!(
+        (&failed["status"], &failed["error"]["code"]),
+        (&json!("Failed"), &json!("InternalOperationError"))
+    );
+    let after = get(&setup).await;
+    assert_eq!(after["properties"]["provisioningState"], "Failed");
+    assert_eq!(
+        after["properties"]["oidcIssuerProfile"],
+        before["properties"]["oidcIssuerProfile"]
+    );
+    // It can be tried again.
+    setup.sim.clear_front("test");
+    let again = setup.arm(Method::PUT, &path(&setup), Some(&enabled(after))).await;
+    assert_eq!(again.status, 200);
+}
+
+#[tokio::test]
+async fn versions_before_tags_have_none() {
+    let setup = Setup::new();
+    let path = format!("{}?api-version=2024-02-01", path(&setup));
+    let old = setup.arm(Method::GET, &path, None).await;
+    assert_eq!((old.status, old.body.get("eTag")), (200, None));
+    assert!(get(&setup).await["eTag"].is_string());
 }
 
 #[tokio::test]
@@ -159,6 +206,30 @@ async fn an_issuer_stays_on_and_workload_identity_needs_it() {
         get(&setup).await["properties"]["oidcIssuerProfile"]["enabled"],
         true
     );
+}
+
+#[tokio::test]
+async fn a_user_is_led_to_the_api_server_and_signs_in_by_a_plugin() {
+    let setup = Setup::new();
+    let path = format!("{}/listClusterUserCredential", path(&setup));
+    let answer = setup.arm(Method::POST, &path, Some(&json!({}))).await;
+    let value = answer.body["kubeconfigs"][0]["value"]
+        .as_str()
+        .unwrap_or_default();
+    let text = STANDARD.decode(value).expect("it is base64");
+    let kubeconfig: Value = serde_json::from_slice(&text).expect("the simulator writes JSON");
+    assert_eq!(kubeconfig["current-context"], "aks-weu-1");
+    let host = get(&setup).await["properties"]["fqdn"]
+        .as_str()
+        .unwrap_or_default()
+        .to_owned();
+    assert_eq!(
+        kubeconfig["clusters"][0]["cluster"]["server"],
+        format!("https://{host}:443")
+    );
+    assert_eq!(kubeconfig["users"][0]["user"]["exec"]["command"], "kubelogin");
+    let refused = setup.arm_as(READER, Method::POST, &path, Some(&json!({}))).await;
+    assert_eq!((refused.status, refused.code()), (403, "AuthorizationFailed"));
 }
 
 #[tokio::test]

@@ -72,12 +72,13 @@ async fn applications_get_tokens_for_an_hour() {
 }
 
 #[tokio::test]
-async fn aadsts700016_no_such_client_or_another_tenant() {
+pub(crate) async fn aadsts700016_no_such_client_or_another_tenant() {
     let other = uuid::Uuid::from_u128(7);
     let setup = Setup::with(|seed| {
         let tenant = azure_sim::seed::Tenant {
             id: other,
             display_name: "Other".to_owned(),
+            national_cloud: None,
         };
         seed.other_tenants.push(tenant);
     });
@@ -107,7 +108,7 @@ async fn aadsts700016_no_such_client_or_another_tenant() {
 }
 
 #[tokio::test]
-async fn aadsts90002_900021_900023_no_such_tenant() {
+pub(crate) async fn aadsts90002_900021_900023_no_such_tenant() {
     let setup = Setup::new();
     let form = [("grant_type", "client_credentials")];
     let unknown = "99999999-9999-4999-8999-999999999999";
@@ -128,7 +129,7 @@ async fn aadsts90002_900021_900023_no_such_tenant() {
 }
 
 #[tokio::test]
-async fn aadsts900144_each_missing_parameter() {
+pub(crate) async fn aadsts900144_each_missing_parameter() {
     let setup = Setup::new();
     let token = setup.issuer.token();
     let full = [
@@ -152,7 +153,7 @@ async fn aadsts900144_each_missing_parameter() {
 }
 
 #[tokio::test]
-async fn aadsts500011_1002012_a_scope_of_another_cloud_and_one_that_is_none() {
+pub(crate) async fn aadsts500011_1002012_a_scope_of_another_cloud_and_one_that_is_none() {
     let setup = Setup::new();
     let form = |scope| {
         [
@@ -177,11 +178,14 @@ async fn aadsts500011_1002012_a_scope_of_another_cloud_and_one_that_is_none() {
 }
 
 #[tokio::test]
-async fn aadsts7000215_7000218_70003_7000112_bad_clients() {
+pub(crate) async fn aadsts7000215_70003_7000112_bad_clients() {
     let setup = Setup::with(|seed| {
         let mut disabled = seed.service_principals[0].clone();
-        (disabled.client_id, disabled.object_id, disabled.disabled) =
-            (Some(uuid::Uuid::from_u128(8)), None, true);
+        (disabled.client_id, disabled.object_id, disabled.disabled) = (
+            Some(uuid::Uuid::from_u128(8)),
+            None,
+            Some(azure_sim::seed::Disabled::Everywhere),
+        );
         disabled.display_name = "disabled".to_owned();
         seed.service_principals.push(disabled);
     });
@@ -196,10 +200,8 @@ async fn aadsts7000215_7000218_70003_7000112_bad_clients() {
         .await;
     assert_refused(&wrong, 7_000_215, 401, "invalid_client");
     assert!(!wrong.text.contains(OPERATOR_SECRET));
-    let none = setup.token_of(&setup.tenant, &with(&[])).await;
-    assert_refused(&none, 7_000_218, 401, "invalid_client");
     let device = [
-        ("grant_type", "password"),
+        ("grant_type", "device_code"),
         ("client_id", OPERATOR),
         ("scope", ARM_SCOPE),
     ];

@@ -2,12 +2,14 @@
 //! simulator but the certificate.
 
 use std::net::{SocketAddr, TcpListener};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use aws_lc_rs::encoding::{AsDer as _, Pkcs8V1Der};
 use aws_lc_rs::rsa::{KeyPair, KeySize};
 use aws_lc_rs::signature::KeyPair as _;
+use axum::http::StatusCode;
+use axum::response::IntoResponse as _;
 use axum::routing::get;
 use axum::{Json, Router};
 use axum_server::Handle;
@@ -20,15 +22,22 @@ use serde_json::{Value, json};
 pub(crate) const AUDIENCE: &str = "api://AzureADTokenExchange";
 pub(crate) const SUBJECT: &str = "system:serviceaccount:shop:orders";
 
-/// A key that signs.
+/// A key that signs. It is made when it is first needed: that takes longer than most tests, and many need none.
 pub(crate) struct Key {
     kid: String,
-    encoding: EncodingKey,
-    jwk: Value,
+    pair: LazyLock<Pair>,
 }
 
-impl Key {
-    pub(crate) fn generate(kid: &str) -> Self {
+struct Pair {
+    /// The private key, PKCS #8.
+    pem: String,
+    encoding: EncodingKey,
+    modulus: String,
+    exponent: String,
+}
+
+impl Pair {
+    fn generate() -> Self {
         let pair = KeyPair::generate(KeySize::Rsa2048).unwrap();
         let der: Pkcs8V1Der<'_> = pair.as_der().unwrap();
         let pem = format!(
@@ -36,16 +45,33 @@ impl Key {
             STANDARD.encode(der.as_ref())
         );
         let part = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
-        let jwk = json!({
-            "use": "sig", "kty": "RSA", "kid": kid, "alg": "RS256",
-            "n": part(pair.public_key().modulus().big_endian_without_leading_zero()),
-            "e": part(pair.public_key().exponent().big_endian_without_leading_zero()),
-        });
+        Self {
+            encoding: EncodingKey::from_rsa_pem(pem.as_bytes()).unwrap(),
+            pem,
+            modulus: part(pair.public_key().modulus().big_endian_without_leading_zero()),
+            exponent: part(pair.public_key().exponent().big_endian_without_leading_zero()),
+        }
+    }
+}
+
+impl Key {
+    pub(crate) fn new(kid: &str) -> Self {
         Self {
             kid: kid.to_owned(),
-            encoding: EncodingKey::from_rsa_pem(pem.as_bytes()).unwrap(),
-            jwk,
+            pair: LazyLock::new(Pair::generate),
         }
+    }
+
+    /// The private key, PKCS #8.
+    pub(crate) fn pem(&self) -> &str {
+        &self.pair.pem
+    }
+
+    fn jwk(&self) -> Value {
+        json!({
+            "use": "sig", "kty": "RSA", "kid": self.kid, "alg": "RS256",
+            "n": self.pair.modulus, "e": self.pair.exponent,
+        })
     }
 
     pub(crate) fn sign(&self, claims: &Value) -> String {
@@ -53,15 +79,15 @@ impl Key {
             kid: Some(self.kid.clone()),
             ..Header::new(Algorithm::RS256)
         };
-        jsonwebtoken::encode(&header, claims, &self.encoding).unwrap()
+        jsonwebtoken::encode(&header, claims, &self.pair.encoding).unwrap()
     }
 }
 
-#[derive(Default)]
 struct Published {
     issuer: String,
     without: Option<&'static str>,
-    keys: Vec<Value>,
+    answer: Option<(u16, &'static str)>,
+    key: Arc<Key>,
     requests: u32,
 }
 
@@ -69,7 +95,7 @@ struct Published {
 pub(crate) struct Issuer {
     /// With a trailing slash, as AKS has it.
     pub(crate) url: String,
-    pub(crate) key: Key,
+    pub(crate) key: Arc<Key>,
     published: Arc<Mutex<Published>>,
     handle: Handle<SocketAddr>,
 }
@@ -81,11 +107,12 @@ impl Issuer {
         listener.set_nonblocking(true).unwrap();
         let address = listener.local_addr().unwrap();
         let url = format!("https://{address}/");
-        let key = Key::generate("key-1");
+        let key = Arc::new(Key::new("key-1"));
         let published = Published {
             issuer: url.clone(),
             without: None,
-            keys: vec![key.jwk.clone()],
+            answer: None,
+            key: Arc::clone(&key),
             requests: 0,
         };
         let published = Arc::new(Mutex::new(published));
@@ -94,6 +121,9 @@ impl Issuer {
         let document = move || async move {
             let mut published = for_document.lock().unwrap();
             published.requests += 1;
+            if let Some((status, text)) = published.answer {
+                return (StatusCode::from_u16(status).unwrap(), text).into_response();
+            }
             let mut document = json!({
                 "issuer": published.issuer, "jwks_uri": keys_at, "response_types_supported": ["id_token"],
                 "subject_types_supported": ["public"], "id_token_signing_alg_values_supported": ["RS256"],
@@ -101,9 +131,12 @@ impl Issuer {
             if let (Some(field), Some(fields)) = (published.without, document.as_object_mut()) {
                 fields.remove(field);
             }
-            Json(document)
+            Json(document).into_response()
         };
-        let keys = move || async move { Json(json!({"keys": for_keys.lock().unwrap().keys})) };
+        let keys = move || async move {
+            let key = Arc::clone(&for_keys.lock().unwrap().key);
+            Json(json!({"keys": [key.jwk()]}))
+        };
         let router = Router::new()
             .route("/.well-known/openid-configuration", get(document))
             .route("/openid/v1/jwks", get(keys));
@@ -131,10 +164,20 @@ impl Issuer {
         self.published.lock().unwrap().without = Some(field);
     }
 
+    /// Answers this in the place of its document.
+    pub(crate) fn answer(&self, status: u16, text: &'static str) {
+        self.published.lock().unwrap().answer = Some((status, text));
+    }
+
+    /// Answers its document again.
+    pub(crate) fn recover(&self) {
+        self.published.lock().unwrap().answer = None;
+    }
+
     /// Signs by a new key from now on, and publishes only that.
-    pub(crate) fn rotate(&mut self, kid: &str) -> Key {
-        let key = Key::generate(kid);
-        self.published.lock().unwrap().keys = vec![key.jwk.clone()];
+    pub(crate) fn rotate(&mut self, kid: &str) -> Arc<Key> {
+        let key = Arc::new(Key::new(kid));
+        self.published.lock().unwrap().key = Arc::clone(&key);
         std::mem::replace(&mut self.key, key)
     }
 

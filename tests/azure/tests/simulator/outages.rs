@@ -55,7 +55,7 @@ async fn keys_are_fetched_again_when_they_are_old() {
 }
 
 #[tokio::test]
-async fn aadsts70024_a_document_without_the_address_of_its_keys() {
+pub(crate) async fn aadsts70024_a_document_without_the_address_of_its_keys() {
     let setup = Setup::new();
     setup.issuer.publish_without("jwks_uri");
     let answer = setup.exchange(&setup.issuer.token()).await;
@@ -64,7 +64,7 @@ async fn aadsts70024_a_document_without_the_address_of_its_keys() {
 }
 
 #[tokio::test]
-async fn aadsts700021_an_assertion_that_the_client_made_for_somebody_else() {
+pub(crate) async fn aadsts700021_an_assertion_that_the_client_made_for_somebody_else() {
     let setup = Setup::new();
     let own = setup.issuer.token_with(&json!({"iss": CLIENT, "sub": OPERATOR}));
     assert_refused(&setup.exchange(&own).await, 700_021, 401, "invalid_client");

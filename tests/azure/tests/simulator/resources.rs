@@ -20,7 +20,7 @@ async fn callers_must_be_signed_in_for_the_resource_manager() {
         (other.status, other.code()),
         (401, "InvalidAuthenticationTokenAudience")
     );
-    let forged = crate::issuer::Key::generate("x").sign(&json!({"aud": "https://management.azure.com"}));
+    let forged = crate::issuer::Key::new("x").sign(&json!({"aud": "https://management.azure.com"}));
     let forged = setup.send(Method::GET, &url, Some(&forged), None).await;
     assert_eq!(
         (forged.status, forged.code()),
@@ -166,6 +166,85 @@ async fn identities_have_proper_names_and_a_location() {
     assert_eq!((answer.status, answer.code()), (400, "InvalidResourceName"));
     let answer = put("id-new", json!({})).await;
     assert_eq!((answer.status, answer.code()), (400, "LocationRequired"));
+}
+
+#[tokio::test]
+async fn requests_that_are_wrong_in_themselves_are_refused_by_what_is_wrong() {
+    let setup = Setup::new();
+    let identities = setup.resource("Microsoft.ManagedIdentity/userAssignedIdentities");
+    let cluster = setup.resource("Microsoft.ContainerService/managedClusters/aks-none");
+    let credential = format!("{}/federatedIdentityCredentials/none", setup.identity());
+    let assignment = Setup::assignment(&identities, "99999999-9999-4999-8999-999999999999");
+    let unknown = setup.resource("Microsoft.Compute/virtualMachines/vm");
+    let tags = json!({"location": "westeurope", "tags": {"a": 1}});
+    let location = json!({"location": "westeurope"});
+    let cases = [
+        (
+            Method::GET,
+            format!("{identities}?$skiptoken=x"),
+            None,
+            400,
+            "InvalidSkipToken",
+        ),
+        (
+            Method::GET,
+            format!("{identities}?$top=no"),
+            None,
+            400,
+            "InvalidParameter",
+        ),
+        (Method::PUT, setup.identity(), Some(tags), 400, "InvalidTags"),
+        (Method::PUT, setup.identity(), None, 400, "InvalidRequestContent"),
+        (
+            Method::POST,
+            setup.identity(),
+            None,
+            405,
+            "HttpMethodNotSupported",
+        ),
+        (Method::GET, unknown, None, 404, "InvalidResourceType"),
+        (Method::GET, credential, None, 404, "NotFound"),
+        (Method::GET, assignment, None, 404, "RoleAssignmentNotFound"),
+        // Nobody would bring a cluster up that is only a document.
+        (
+            Method::PUT,
+            cluster,
+            Some(location),
+            501,
+            "SimulatorMakesNoClusters",
+        ),
+    ];
+    for (method, path, body, status, code) in cases {
+        let answer = setup.arm(method, &path, body.as_ref()).await;
+        assert_eq!((answer.status, answer.code()), (status, code), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn providers_must_be_registered_and_regions_have_credentials() {
+    let setup = Setup::with(|seed| {
+        seed.subscriptions[0]
+            .unregistered_providers
+            .push("Microsoft.ManagedIdentity".to_owned());
+        seed.identities[0].location = "malaysiasouth".to_owned();
+    });
+    let path = setup.resource("Microsoft.ManagedIdentity/userAssignedIdentities/id-new");
+    let body = json!({"location": "westeurope"});
+    let refused = setup.arm(Method::PUT, &path, Some(&body)).await;
+    assert_eq!(
+        (refused.status, refused.code()),
+        (409, "MissingSubscriptionRegistration")
+    );
+    assert!(
+        refused
+            .message()
+            .contains("namespace 'Microsoft.ManagedIdentity'")
+    );
+    let credential = format!("{}/federatedIdentityCredentials/one", setup.identity());
+    let body = json!({"properties": {"issuer": "https://198.18.9.9/", "subject": "s", "audiences": ["a"]}});
+    let setup = Setup::with(|seed| seed.identities[0].location = "malaysiasouth".to_owned());
+    let refused = setup.arm(Method::PUT, &credential, Some(&body)).await;
+    assert_eq!((refused.status, refused.code()), (405, "MethodNotAllowed"));
 }
 
 #[tokio::test]

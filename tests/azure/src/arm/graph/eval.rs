@@ -1,10 +1,11 @@
 //! Runs a query over rows.
 
 use std::borrow::Cow;
+use std::cmp::Ordering;
 
 use serde_json::{Map, Value};
 
-use super::parse::{How, Operand, Query, Stage, Test};
+use super::query::{How, Operand, Query, Stage, Test};
 
 type Row = Map<String, Value>;
 
@@ -15,7 +16,7 @@ pub(super) fn run(query: &Query, mut rows: Vec<Row>) -> Vec<Row> {
             Stage::Where(test) => rows.retain(|row| holds(test, row)),
             Stage::Take(count) => rows.truncate(*count),
             Stage::Order { by, descending } => {
-                rows.sort_by_key(|row| text(&value(by, row)).to_lowercase());
+                rows.sort_by(|a, b| order(&value(by, a), &value(by, b)));
                 if *descending {
                     rows.reverse();
                 }
@@ -29,6 +30,7 @@ pub(super) fn run(query: &Query, mut rows: Vec<Row>) -> Vec<Row> {
                 };
                 rows = rows.iter().map(project).collect();
             }
+            Stage::Summarize { count, by } => rows = summarize(count.as_deref(), by, &rows),
             Stage::Extend(columns) => {
                 for row in &mut rows {
                     for (name, operand) in columns {
@@ -40,6 +42,40 @@ pub(super) fn run(query: &Query, mut rows: Vec<Row>) -> Vec<Row> {
         }
     }
     rows
+}
+
+/// Numbers by their size, everything else as text.
+fn order(left: &Value, right: &Value) -> Ordering {
+    match (left.as_i64(), right.as_i64()) {
+        (Some(left), Some(right)) => left.cmp(&right),
+        _ => text(left).to_lowercase().cmp(&text(right).to_lowercase()),
+    }
+}
+
+/// One row for each combination of these columns, in the order in which they come, with the number of its rows.
+fn summarize(count: Option<&str>, by: &[(String, Operand)], rows: &[Row]) -> Vec<Row> {
+    let mut groups: Vec<(Row, u64)> = Vec::new();
+    if by.is_empty() {
+        // Also no rows are counted.
+        groups.push((Row::new(), 0));
+    }
+    for row in rows {
+        let columns = by
+            .iter()
+            .map(|(name, operand)| (name.clone(), value(operand, row).into_owned()));
+        let columns: Row = columns.collect();
+        match groups.iter_mut().find(|(known, _)| *known == columns) {
+            Some((_, number)) => *number += 1,
+            None => groups.push((columns, 1)),
+        }
+    }
+    let named = |(mut row, number): (Row, u64)| {
+        if let Some(count) = count {
+            row.insert(count.to_owned(), number.into());
+        }
+        row
+    };
+    groups.into_iter().map(named).collect()
 }
 
 fn holds(test: &Test, row: &Row) -> bool {
@@ -111,7 +147,7 @@ mod tests {
     use super::super::parse::query;
     use super::*;
 
-    fn names(text: &str) -> Vec<String> {
+    fn rows(text: &str) -> Vec<Row> {
         let row = |name: &str, kind: &str, fqdn: &str, env: &str| {
             let row = json!({
                 "name": name, "type": kind, "tags": {"env": env},
@@ -125,8 +161,12 @@ mod tests {
             row("b", kind, "10.0.0.2", "test"),
             row("v", "microsoft.keyvault/vaults", "", "prod"),
         ];
-        let rows = run(&query(text).unwrap(), rows);
-        rows.iter()
+        run(&query(text).unwrap(), rows)
+    }
+
+    fn names(text: &str) -> Vec<String> {
+        rows(text)
+            .iter()
             .map(|row| row["name"].as_str().unwrap().to_owned())
             .collect()
     }
@@ -160,6 +200,27 @@ mod tests {
         assert_eq!(
             names("resources | where name == 'v' | extend x = tostring(tags.env) | project name, x"),
             ["v"]
+        );
+    }
+
+    #[test]
+    fn rows_are_counted_by_what_is_the_same() {
+        let all = |text: &str| serde_json::to_value(rows(text)).unwrap();
+        assert_eq!(
+            all("resources | summarize count() by type | top 1 by count_"),
+            json!([{"type": "microsoft.containerservice/managedclusters", "count_": 2}])
+        );
+        assert_eq!(
+            all("resources | summarize n = count() by tostring(tags.env) | order by n asc"),
+            json!([{"tags_env": "test", "n": 1}, {"tags_env": "prod", "n": 2}])
+        );
+        assert_eq!(
+            all("resources | where name == 'v' | summarize by location"),
+            json!([{"location": null}])
+        );
+        assert_eq!(
+            all("resources | where name == 'x' | summarize count()"),
+            json!([{"count_": 0}])
         );
     }
 }

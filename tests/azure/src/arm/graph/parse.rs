@@ -1,65 +1,7 @@
 //! The part of the query language that is understood; everything else is refused by name.
 
-/// A query: a table and what is done with its rows.
-#[derive(Debug, PartialEq)]
-pub(super) struct Query {
-    /// `resources` or `resourcecontainers`.
-    pub(super) table: String,
-    pub(super) stages: Vec<Stage>,
-}
-
-/// One step of the pipe.
-#[derive(Debug, PartialEq)]
-pub(super) enum Stage {
-    Where(Test),
-    /// New name and what it holds.
-    Project(Vec<(String, Operand)>),
-    Extend(Vec<(String, Operand)>),
-    Take(usize),
-    Order {
-        by: Operand,
-        descending: bool,
-    },
-}
-
-/// What rows are kept.
-#[derive(Debug, PartialEq)]
-pub(super) enum Test {
-    All(Vec<Test>),
-    Any(Vec<Test>),
-    Not(Box<Test>),
-    Empty(Operand),
-    Compare {
-        left: Operand,
-        how: How,
-        right: Vec<Operand>,
-        negated: bool,
-    },
-}
-
-/// How values are compared.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum How {
-    Equal,
-    /// Without case, as all the following.
-    Alike,
-    Contains,
-    StartsWith,
-    EndsWith,
-}
-
-/// A value in a query.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) enum Operand {
-    /// Field names, outermost first.
-    Field(Vec<String>),
-    Text(String),
-    Bool(bool),
-    Number(i64),
-    Lower(Box<Operand>),
-    /// As text.
-    AsText(Box<Operand>),
-}
+use super::query::{How, Operand, Query, Stage, Test};
+use super::tokens::{Token, tokens};
 
 /// Why a query is not understood.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -72,21 +14,6 @@ pub(super) enum QueryError {
     Unexpected(String),
     #[error("The simulator has no table '{0}'.")]
     Table(String),
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Token {
-    Word(String),
-    Quoted(String),
-    Sign(String),
-}
-
-impl Token {
-    fn text(&self) -> String {
-        match self {
-            Self::Word(text) | Self::Quoted(text) | Self::Sign(text) => text.clone(),
-        }
-    }
 }
 
 /// Reads a query.
@@ -102,50 +29,9 @@ pub(super) fn query(text: &str) -> Result<Query, QueryError> {
     let mut stages = Vec::new();
     while reader.peek().is_some() {
         reader.sign("|")?;
-        stages.push(reader.stage()?);
+        reader.stage(&mut stages)?;
     }
     Ok(Query { table, stages })
-}
-
-fn tokens(text: &str) -> Result<Vec<Token>, QueryError> {
-    let mut tokens = Vec::new();
-    let mut rest = text.trim_start();
-    while let Some(first) = rest.chars().next() {
-        let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '$';
-        let taken = if first == '\'' || first == '"' {
-            let (text, length) = quoted(&rest[1..], first).ok_or(QueryError::Quote)?;
-            tokens.push(Token::Quoted(text));
-            length + 1
-        } else if is_word(first) {
-            let mut length = rest.find(|c| !is_word(c)).unwrap_or(rest.len());
-            if rest[..length].eq_ignore_ascii_case("in") && rest[length..].starts_with('~') {
-                length += 1;
-            }
-            tokens.push(Token::Word(rest[..length].to_owned()));
-            length
-        } else {
-            let two = rest.get(..2).filter(|two| ["==", "=~", "!=", "!~"].contains(two));
-            let sign = two.unwrap_or(&rest[..first.len_utf8()]);
-            tokens.push(Token::Sign(sign.to_owned()));
-            sign.len()
-        };
-        rest = rest[taken..].trim_start();
-    }
-    Ok(tokens)
-}
-
-/// A text up to its closing quote, and how long it is with that; a backslash takes the next character as it is.
-fn quoted(rest: &str, quote: char) -> Option<(String, usize)> {
-    let mut text = String::new();
-    let mut characters = rest.char_indices();
-    while let Some((at, character)) = characters.next() {
-        match character {
-            '\\' => text.push(characters.next()?.1),
-            end if end == quote => return Some((text, at + 1)),
-            other => text.push(other),
-        }
-    }
-    None
 }
 
 struct Reader {
@@ -190,41 +76,82 @@ impl Reader {
         found
     }
 
-    fn stage(&mut self) -> Result<Stage, QueryError> {
-        let name = self.word()?;
-        match name.to_lowercase().as_str() {
-            "where" => Ok(Stage::Where(self.any()?)),
-            "project" => Ok(Stage::Project(self.columns()?)),
-            "extend" => Ok(Stage::Extend(self.columns()?)),
-            "take" | "limit" => {
-                let count = self.word()?;
-                count
-                    .parse()
-                    .map(Stage::Take)
-                    .map_err(|_| QueryError::Unexpected(count))
-            }
-            "order" | "sort" => {
-                if !self.take_word("by") {
-                    return Err(QueryError::Unexpected(name));
-                }
-                let by = self.operand()?;
-                let ascending = self.take_word("asc");
-                // Without a direction the language sorts downwards.
-                let descending = !ascending;
-                self.take_word("desc");
-                Ok(Stage::Order { by, descending })
-            }
-            _ => Err(QueryError::Unexpected(name)),
+    fn keyword(&mut self, wanted: &str) -> Result<(), QueryError> {
+        match self.word()? {
+            word if word.eq_ignore_ascii_case(wanted) => Ok(()),
+            other => Err(QueryError::Unexpected(other)),
         }
+    }
+
+    fn stage(&mut self, stages: &mut Vec<Stage>) -> Result<(), QueryError> {
+        let name = self.word()?;
+        let stage = match name.to_lowercase().as_str() {
+            "where" => Stage::Where(self.any()?),
+            "project" => Stage::Project(self.columns()?),
+            "extend" => Stage::Extend(self.columns()?),
+            "summarize" => self.summarize()?,
+            "take" | "limit" => Stage::Take(self.number()?),
+            "order" | "sort" => self.order()?,
+            "top" => {
+                let count = self.number()?;
+                stages.push(self.order()?);
+                Stage::Take(count)
+            }
+            _ => return Err(QueryError::Unexpected(name)),
+        };
+        stages.push(stage);
+        Ok(())
+    }
+
+    fn number(&mut self) -> Result<usize, QueryError> {
+        let word = self.word()?;
+        word.parse().map_err(|_| QueryError::Unexpected(word))
+    }
+
+    fn order(&mut self) -> Result<Stage, QueryError> {
+        self.keyword("by")?;
+        let by = self.operand()?;
+        // Without a direction the language sorts downwards.
+        let descending = !self.take_word("asc");
+        self.take_word("desc");
+        Ok(Stage::Order { by, descending })
+    }
+
+    /// `[NAME =] count() [by COLUMNS]`, or only `by COLUMNS`: the different values of these.
+    fn summarize(&mut self) -> Result<Stage, QueryError> {
+        let mut count = None;
+        if !self.take_word("by") {
+            let named = self.word()?;
+            count = Some(if self.take_sign("=") {
+                self.keyword("count")?;
+                named
+            } else if named.eq_ignore_ascii_case("count") {
+                "count_".to_owned()
+            } else {
+                return Err(QueryError::Unexpected(named));
+            });
+            self.sign("(")?;
+            self.sign(")")?;
+            if !self.take_word("by") {
+                return Ok(Stage::Summarize {
+                    count,
+                    by: Vec::new(),
+                });
+            }
+        }
+        let by = self.columns()?;
+        Ok(Stage::Summarize { count, by })
     }
 
     fn columns(&mut self) -> Result<Vec<(String, Operand)>, QueryError> {
         let mut columns = Vec::new();
         loop {
             let start = self.operand()?;
-            let column = match (&start, self.take_sign("=")) {
-                (Operand::Field(path), true) if path.len() == 1 => (path[0].clone(), self.operand()?),
-                (Operand::Field(path), false) => (path.join("_"), start),
+            let column = match (start.name(), self.take_sign("=")) {
+                (Some(name), false) => (name, start),
+                (Some(name), true) if matches!(&start, Operand::Field(path) if path.len() == 1) => {
+                    (name, self.operand()?)
+                }
                 _ => return Err(QueryError::Unexpected(format!("{start:?}"))),
             };
             columns.push(column);
@@ -369,8 +296,12 @@ mod tests {
     #[test]
     fn what_is_not_understood_is_named() {
         assert_eq!(
-            query("Resources | summarize count()"),
-            Err(QueryError::Unexpected("summarize".to_owned()))
+            query("Resources | distinct type"),
+            Err(QueryError::Unexpected("distinct".to_owned()))
+        );
+        assert_eq!(
+            query("Resources | summarize max(name)"),
+            Err(QueryError::Unexpected("max".to_owned()))
         );
         assert_eq!(query("Machines"), Err(QueryError::Table("machines".to_owned())));
         assert_eq!(query("Resources | where type =~ 'x"), Err(QueryError::Quote));
