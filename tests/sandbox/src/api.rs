@@ -1,6 +1,6 @@
 //! Talking to a cluster's API server as its administrator.
 
-use std::net::Ipv4Addr;
+use std::net::SocketAddrV4;
 
 use serde_json::{Value, json};
 
@@ -35,7 +35,7 @@ pub enum ApiError {
 #[derive(Debug)]
 pub struct Api {
     client: Client,
-    address: Ipv4Addr,
+    address: SocketAddrV4,
 }
 
 impl Api {
@@ -47,7 +47,7 @@ impl Api {
         let key = files::read(&folder.join(format!("{ADMINISTRATOR}.key")))?;
         Ok(Self {
             client: Client::new(&authority, Some((&certificate, &key)))?,
-            address: cluster.address,
+            address: SocketAddrV4::new(cluster.address, 443),
         })
     }
 
@@ -83,6 +83,14 @@ impl Api {
         Ok(node["status"]["conditions"]
             .as_array()
             .is_some_and(|conditions| conditions.iter().any(is_ready)))
+    }
+
+    /// Deletes an object; one that is not there is fine.
+    pub fn delete(&self, path: &str) -> Result<(), ApiError> {
+        match self.expect("DELETE", path, None) {
+            Err(ApiError::Refused { status: 404, .. }) => Ok(()),
+            other => other.map(|_| ()),
+        }
     }
 
     /// An object or list.
@@ -139,6 +147,19 @@ pub fn issuer_discovery() -> (&'static str, Value) {
         "subjects": [
             {"apiGroup": "rbac.authorization.k8s.io", "kind": "Group", "name": "system:unauthenticated"},
         ],
+    });
+    (path, binding)
+}
+
+/// Makes the operator an administrator of the cluster, by the name that tokens of Entra give it.
+pub fn operator_access(object_id: &str) -> (&'static str, Value) {
+    let path = "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings/sandbox-operator";
+    let binding = json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "ClusterRoleBinding",
+        "metadata": {"name": "sandbox-operator"},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "cluster-admin"},
+        "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": object_id}],
     });
     (path, binding)
 }

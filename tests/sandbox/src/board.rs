@@ -1,6 +1,6 @@
 //! What everybody can see of a sandbox while it runs: the state of each process and cluster.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -38,6 +38,13 @@ pub enum UnitState {
         /// Its id inside the sandbox.
         pid: u32,
     },
+    /// A tester froze it.
+    Frozen {
+        /// Its id inside the sandbox.
+        pid: u32,
+    },
+    /// A tester keeps it away.
+    Stopped,
     /// It died and is started again.
     Restarting {
         /// How it ended.
@@ -67,6 +74,9 @@ pub struct Status {
     pub parts: BTreeMap<String, Phase>,
     /// Each process.
     pub units: BTreeMap<String, UnitStatus>,
+    /// What a tester has changed besides processes, in the words of `cargo sandbox fault`.
+    #[serde(default)]
+    pub faults: BTreeSet<String>,
 }
 
 impl Status {
@@ -133,6 +143,25 @@ impl Board {
                 .units
                 .insert(unit.to_owned(), UnitStatus { state, restarts });
         });
+    }
+
+    /// Changes how a known process does.
+    pub fn redo(&self, unit: &str, change: impl FnOnce(&UnitState) -> UnitState) {
+        self.change(|status| {
+            if let Some(unit) = status.units.get_mut(unit) {
+                unit.state = change(&unit.state);
+            }
+        });
+    }
+
+    /// Changes the tester's faults.
+    pub fn faults(&self, change: impl FnOnce(&mut BTreeSet<String>)) {
+        self.change(|status| change(&mut status.faults));
+    }
+
+    /// Everything as of now.
+    pub fn status(&self) -> Status {
+        self.lock().clone()
     }
 
     /// The processes among `units` that died for good.

@@ -5,15 +5,17 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::api::{Api, ApiError, issuer_discovery};
+use crate::api::{Api, ApiError, issuer_discovery, operator_access};
 use crate::azure;
 use crate::board::{Board, Phase};
 use crate::command::CommandError;
+use crate::fault::{self, FaultError};
 use crate::files::{self, FileError};
 use crate::network::{self, NetworkError};
 use crate::spec::{Cluster, Kind, Spec};
 use crate::state::StateDir;
 use crate::supervise::{Supervisor, Unit};
+use crate::turnstile::Turnstile;
 use crate::{control_plane, kwok, node, webhook};
 
 /// The part of the sandbox that all others stand on.
@@ -38,6 +40,9 @@ pub enum BootError {
     /// The API server refused.
     #[error(transparent)]
     Api(#[from] ApiError),
+    /// Nobody can ask for faults.
+    #[error(transparent)]
+    Fault(#[from] FaultError),
     /// Something was awaited in vain.
     #[error("{what} after {} s{}", PATIENCE.as_secs(), last.as_ref().map(|last| format!(" ({last})")).unwrap_or_default())]
     Patience {
@@ -72,6 +77,7 @@ pub fn supervise(state: &StateDir) -> Result<(), BootError> {
         state,
         spec: &spec,
         supervisor: Supervisor::new(state.clone(), Arc::clone(&board)),
+        turnstile: Turnstile::new(),
     };
 
     board.step(GROUND, "the link to this machine");
@@ -123,6 +129,7 @@ struct Boot<'a> {
     state: &'a StateDir,
     spec: &'a Spec,
     supervisor: Supervisor,
+    turnstile: Turnstile,
 }
 
 impl Boot<'_> {
@@ -145,6 +152,7 @@ impl Boot<'_> {
         if *kind != Kind::Nodes {
             self.supervisor.keep(control_plane::etcd(self.state, programs, 0));
         }
+        fault::serve(self.state, self.spec, &self.supervisor)?;
         Ok(())
     }
 
@@ -218,11 +226,16 @@ impl Part<'_> {
             // The engine takes as long as the API server: they start together.
             self.keep(node::containerd(state, cluster));
         }
+        self.boot.supervisor.board().step(self.name, "its turn");
+        let turn = self.boot.turnstile.enter();
         self.keep(control_plane::api_server(state, programs, *kind, cluster));
         let api = Api::new(state, cluster)?;
         self.wait("the API server", || Ok(api.is_ready()))?;
         let (path, binding) = issuer_discovery();
         self.wait("the issuer's keys", || api.apply(path, &binding).map(|()| true))?;
+        let (path, binding) = operator_access(&spec.operator_object_id());
+        api.apply(path, &binding)?;
+        drop(turn);
         if *kind == Kind::ApiOnly {
             return Ok(());
         }

@@ -1,7 +1,9 @@
 //! Taking a sandbox away, whole or in pieces: running, half started, or killed at any point.
 
-use std::fs;
+use std::fs::{self, File};
 use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use nix::mount::{MntFlags, umount2};
 
@@ -16,17 +18,35 @@ pub enum CleanupError {
     /// A control group or file stayed.
     #[error(transparent)]
     File(#[from] FileError),
+    /// A process stayed.
+    #[error("what holds its lock has not ended within {0:?}")]
+    Alive(Duration),
     /// The link stayed.
     #[error(transparent)]
     Network(#[from] NetworkError),
 }
 
+/// How long a process may take to see that its sandbox has gone.
+const PATIENCE: Duration = Duration::from_secs(20);
+const PAUSE: Duration = Duration::from_millis(20);
+
 /// Ends every process of the sandbox and removes its groups, link, mounts and files. Doing it twice is fine.
 pub fn remove(state: &StateDir) -> Result<(), CleanupError> {
+    // One that serves without control groups ends because its folder goes.
+    let server = File::open(state.alive_lock());
     cgroup::remove(state)?;
     network::unlink_host(state)?;
     unmount_below(state.path());
     files::remove_folder(state.path())?;
+    if let Ok(server) = server {
+        let deadline = Instant::now() + PATIENCE;
+        while server.try_lock_shared().is_err() {
+            if Instant::now() > deadline {
+                return Err(CleanupError::Alive(PATIENCE));
+            }
+            thread::sleep(PAUSE);
+        }
+    }
     Ok(())
 }
 

@@ -1,170 +1,30 @@
 //! The command line: `cargo sandbox …`.
 
+mod arguments;
+
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use arguments::{AzureArgs, Command, FaultArgs, Format, InternalPart, SandboxCli, StatusArgs};
+use clap::Parser as _;
 
 use crate::azure;
 use crate::boot::{self, BootError};
 use crate::cleanup::{self, CleanupError};
 use crate::demo;
 use crate::doctor::{self, Verdict};
-use crate::environment::{self, Helm};
+use crate::environment::{self, pipeline::PipelineError};
+use crate::fault::FaultError;
 use crate::files::{self, FileError};
+use crate::image::{self, ImageError};
 use crate::namespace::{self, NamespaceError};
 use crate::output;
-use crate::spec::Kind;
+use crate::programs::{self, ProgramsError};
+use crate::spec::Spec;
 use crate::state::{self, StateDir, StateError};
-use crate::status::Report;
+use crate::status::{self, Report};
 use crate::test;
+use crate::tools::{Toolbox, ToolsError};
 use crate::up::{self, UpError, Wanted};
-
-/// A fleet on one machine: real Kubernetes clusters and a simulated Azure
-#[derive(Debug, Parser)]
-#[command(
-    name = "sandbox",
-    bin_name = "cargo sandbox",
-    version,
-    disable_help_subcommand = true
-)]
-struct SandboxCli {
-    #[command(subcommand)]
-    command: Command,
-}
-
-#[derive(Debug, Subcommand)]
-enum Command {
-    /// Bring a sandbox up; repeating it is fine
-    Up(UpArgs),
-    /// Show what runs; exit code 1 unless all of it is ready
-    Status(StatusArgs),
-    /// Print the environment for a shell: eval "$(cargo sandbox env)"
-    Env(EnvArgs),
-    /// Take a sandbox away, also a crashed one
-    Down(DownArgs),
-    /// Look at this machine: what is missing, what was left behind
-    Doctor,
-    /// Look into the simulated Azure, or disturb it
-    Azure(AzureArgs),
-    /// Run the whole job on three clusters, and show it
-    Demo(DemoArgs),
-    /// Run every test of the workspace
-    Test,
-    #[command(hide = true)]
-    Internal(InternalArgs),
-}
-
-#[derive(Debug, Args)]
-struct NameArgs {
-    /// Name of the sandbox; several run side by side
-    #[arg(long, default_value = state::DEFAULT)]
-    name: String,
-}
-
-#[derive(Debug, Args)]
-struct UpArgs {
-    #[command(flatten)]
-    name: NameArgs,
-    /// How many clusters
-    #[arg(long, default_value_t = 3)]
-    clusters: u8,
-    #[command(flatten)]
-    kind: KindArgs,
-}
-
-#[derive(Debug, Args)]
-#[group(multiple = false)]
-struct KindArgs {
-    /// Whole clusters: control plane, node with containerd, workload identity webhook (default)
-    #[arg(long)]
-    nodes: bool,
-    /// Light clusters whose pods become ready by kwok
-    #[arg(long)]
-    workloads: bool,
-    /// API servers alone
-    #[arg(long)]
-    api_only: bool,
-}
-
-impl KindArgs {
-    fn kind(&self) -> Kind {
-        match (self.workloads, self.api_only) {
-            (true, _) => Kind::Workloads,
-            (_, true) => Kind::ApiOnly,
-            _ => Kind::Nodes,
-        }
-    }
-}
-
-#[derive(Debug, Args)]
-struct StatusArgs {
-    /// Name of the sandbox; all of them if absent
-    #[arg(long)]
-    name: Option<String>,
-    #[command(flatten)]
-    output: OutputArgs,
-}
-
-#[derive(Debug, Args)]
-struct OutputArgs {
-    /// Output format
-    #[arg(long, short, value_enum, default_value_t = Format::Text)]
-    output: Format,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Format {
-    Text,
-    Json,
-}
-
-#[derive(Debug, Args)]
-struct EnvArgs {
-    #[command(flatten)]
-    name: NameArgs,
-    /// Which Helm `helm` is
-    #[arg(long, value_enum, default_value = "3")]
-    helm: Helm,
-}
-
-#[derive(Debug, Args)]
-struct DownArgs {
-    #[command(flatten)]
-    name: NameArgs,
-    /// Every sandbox of this user
-    #[arg(long, conflicts_with = "name")]
-    all: bool,
-}
-
-#[derive(Debug, Args)]
-struct AzureArgs {
-    #[command(flatten)]
-    name: NameArgs,
-    #[command(subcommand)]
-    command: azure::AzureCommand,
-}
-
-#[derive(Debug, Args)]
-struct DemoArgs {
-    #[command(flatten)]
-    name: NameArgs,
-    /// Leave the sandbox up
-    #[arg(long)]
-    keep: bool,
-}
-
-#[derive(Debug, Args)]
-struct InternalArgs {
-    part: InternalPart,
-    name: String,
-}
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum InternalPart {
-    Enter,
-    Init,
-    Supervise,
-}
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
@@ -182,7 +42,21 @@ enum CliError {
     #[error(transparent)]
     File(#[from] FileError),
     #[error(transparent)]
+    Image(#[from] ImageError),
+    #[error(transparent)]
+    Programs(#[from] ProgramsError),
+    #[error(transparent)]
+    Tools(#[from] ToolsError),
+    #[error(transparent)]
     Azure(#[from] azure::AzureError),
+    #[error(transparent)]
+    Pipeline(#[from] PipelineError),
+    #[error("{error}")]
+    Fault {
+        name: String,
+        #[source]
+        error: FaultError,
+    },
     #[error("sandbox `{0}` is not running")]
     NotRunning(String),
 }
@@ -191,6 +65,11 @@ impl CliError {
     fn hint(&self) -> Option<String> {
         match self {
             Self::Up(error) => error.hint(),
+            Self::Programs(error) => error.hint(),
+            Self::Tools(error) => error.hint().map(str::to_owned),
+            Self::Azure(error) => error.hint(),
+            Self::Pipeline(error) => error.hint(),
+            Self::Fault { name, error } => error.hint(name),
             Self::NotRunning(name) => Some(format!("cargo sandbox up --name {name}")),
             _ => None,
         }
@@ -252,16 +131,23 @@ fn run(command: Command) -> Result<ExitCode, CliError> {
         }
         Command::Status(arguments) => return status(&arguments),
         Command::Env(arguments) => {
-            let state = StateDir::new(&arguments.name.name)?;
-            if !state.is_alive() {
-                return Err(CliError::NotRunning(arguments.name.name));
+            let state = running(&arguments.name.name)?;
+            if !state.spec().exists() {
+                let access = azure::Access::of(&state)?;
+                let direct = access.arm.ip().to_string();
+                let mut variables = environment::cloud_variables(&state, &access, &direct);
+                if let Some(pipeline) = arguments.pipeline {
+                    pipeline.apply(&mut variables, pipeline.served(&state)?);
+                }
+                output::data(&environment::exports(&variables));
+                return Ok(ExitCode::SUCCESS);
             }
             let spec = files::read_json(&state.spec())?;
-            output::data(&environment::exports(&environment::variables(
-                &state,
-                &spec,
-                arguments.helm,
-            )));
+            let mut variables = environment::variables(&state, &spec, arguments.helm);
+            if let Some(pipeline) = arguments.pipeline {
+                pipeline.apply(&mut variables, pipeline.of_spec(&spec));
+            }
+            output::data(&environment::exports(&variables));
         }
         Command::Down(arguments) => {
             let states = if arguments.all {
@@ -281,14 +167,15 @@ fn run(command: Command) -> Result<ExitCode, CliError> {
                 output::talk(&format!("sandbox `{}` {what}", state.name()));
             }
         }
+        Command::Prune => prune()?,
         Command::Doctor => return Ok(show_findings()),
-        Command::Azure(arguments) => {
-            let state = StateDir::new(&arguments.name.name)?;
-            if !state.is_alive() {
-                return Err(CliError::NotRunning(arguments.name.name));
-            }
-            let spec = files::read_json(&state.spec())?;
-            output::data(&arguments.command.run(&state, &spec)?);
+        Command::Azure(arguments) => ask_azure(&arguments)?,
+        Command::Fault(arguments) => fault(&arguments)?,
+        Command::Image(arguments) => {
+            let program = programs::probe(&mut output::talk)?;
+            let image = image::wi_probe(&program).named(&arguments.reference);
+            let digest = image.write(&arguments.file)?;
+            output::data(&format!("{}  {digest}\n", arguments.file.display()));
         }
         Command::Demo(arguments) => {
             return Ok(demo::run(&StateDir::new(&arguments.name.name)?, arguments.keep));
@@ -304,6 +191,50 @@ fn run(command: Command) -> Result<ExitCode, CliError> {
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The folder of a sandbox that runs.
+fn running(name: &str) -> Result<StateDir, CliError> {
+    let state = StateDir::new(name)?;
+    if state.is_alive() {
+        Ok(state)
+    } else {
+        Err(CliError::NotRunning(name.to_owned()))
+    }
+}
+
+fn prune() -> Result<(), CliError> {
+    let live = state::all()?.into_iter().filter(StateDir::is_alive);
+    let used: Vec<_> = live
+        .filter_map(|state| files::read_json::<Spec>(&state.spec()).ok())
+        .flat_map(|spec| spec.programs.tools())
+        .collect();
+    for folder in Toolbox::open()?.prune(&used, &mut output::talk)? {
+        output::talk(&format!("removed {}", folder.display()));
+    }
+    Ok(())
+}
+
+fn ask_azure(arguments: &AzureArgs) -> Result<(), CliError> {
+    let state = if arguments.command.serves() {
+        StateDir::new(arguments.name())?
+    } else {
+        running(arguments.name())?
+    };
+    output::data(&arguments.command.run(&state)?);
+    Ok(())
+}
+
+fn fault(arguments: &FaultArgs) -> Result<(), CliError> {
+    let state = running(&arguments.name.name)?;
+    let Some(command) = &arguments.command else {
+        output::data(&status::faults(&state));
+        return Ok(());
+    };
+    command.run(&state).map_err(|error| CliError::Fault {
+        name: arguments.name.name.clone(),
+        error,
+    })
 }
 
 fn status(arguments: &StatusArgs) -> Result<ExitCode, CliError> {
@@ -350,27 +281,5 @@ fn show_findings() -> ExitCode {
         ExitCode::FAILURE
     } else {
         ExitCode::SUCCESS
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use clap::CommandFactory as _;
-
-    use super::*;
-
-    #[test]
-    fn the_command_line_is_well_formed() {
-        SandboxCli::command().debug_assert();
-    }
-
-    #[test]
-    fn a_sandbox_is_of_one_kind() {
-        let parse = |words: &str| SandboxCli::try_parse_from(words.split(' '));
-        assert!(parse("sandbox up --api-only --workloads").is_err());
-        let Command::Up(arguments) = parse("sandbox up --api-only").unwrap().command else {
-            panic!("not up")
-        };
-        assert_eq!(arguments.kind.kind(), Kind::ApiOnly);
     }
 }

@@ -1,6 +1,7 @@
 //! The processes of a cluster's control plane.
 
 use std::net::Ipv4Addr;
+use std::path::PathBuf;
 
 use crate::spec::{Cluster, Kind, Programs};
 use crate::state::StateDir;
@@ -47,43 +48,51 @@ pub fn etcd_url(number: u8) -> String {
     format!("http://{}:{}", Ipv4Addr::LOCALHOST, etcd_port(number))
 }
 
+/// The name of a cluster's API server among the processes.
+pub fn api_server_name(cluster: &Cluster) -> String {
+    format!("{}-kube-apiserver", cluster.name)
+}
+
 /// The API server, issuer of its own service account tokens.
 pub fn api_server(state: &StateDir, programs: &Programs, kind: Kind, cluster: &Cluster) -> Unit {
     let folder = state.cluster(&cluster.name);
     let store = if kind == Kind::Nodes { cluster.number } else { 0 };
-    let unit = Unit::new(
-        format!("{}-kube-apiserver", cluster.name),
-        &programs.kube_apiserver,
-    )
-    .flag("etcd-servers", etcd_url(store))
-    .flag("etcd-prefix", format!("/{}", cluster.name))
-    .flag("bind-address", cluster.address.to_string())
-    .flag("advertise-address", cluster.address.to_string())
-    .flag("secure-port", "443")
-    .flag("tls-cert-file", folder.join("server.pem"))
-    .flag("tls-private-key-file", folder.join("server.key"))
-    .flag("client-ca-file", folder.join("clients.pem"))
-    // Nothing is aggregated here; without an authority for it two components complain every second.
-    .flag("requestheader-client-ca-file", folder.join("aggregation.pem"))
-    .flag("requestheader-username-headers", "X-Remote-User")
-    .flag("requestheader-group-headers", "X-Remote-Group")
-    .flag("requestheader-extra-headers-prefix", "X-Remote-Extra-")
-    .flag("service-account-issuer", cluster.issuer())
-    .flag(
-        "service-account-jwks-uri",
-        format!("{}openid/v1/jwks", cluster.issuer()),
-    )
-    .flag(
-        "service-account-signing-key-file",
-        folder.join("service-accounts.key"),
-    )
-    .flag("service-account-key-file", folder.join("service-accounts.key"))
-    .flag("service-cluster-ip-range", SERVICE_RANGE)
-    .flag("authorization-mode", "Node,RBAC")
-    .flag("enable-admission-plugins", "NodeRestriction")
-    .flag("endpoint-reconciler-type", "none")
-    .flag("allow-privileged", "true")
-    .flag("profiling", "false");
+    let unit = Unit::new(api_server_name(cluster), &programs.kube_apiserver)
+        .flag("etcd-servers", etcd_url(store))
+        .flag("etcd-prefix", format!("/{}", cluster.name))
+        .flag("bind-address", cluster.address.to_string())
+        .flag("advertise-address", cluster.address.to_string())
+        .flag("secure-port", "443")
+        .flag("tls-cert-file", folder.join("server.pem"))
+        .flag("tls-private-key-file", folder.join("server.key"))
+        .flag("client-ca-file", folder.join("clients.pem"))
+        // Nothing is aggregated here; without an authority for it two components complain every second.
+        .flag("requestheader-client-ca-file", folder.join("aggregation.pem"))
+        .flag("requestheader-username-headers", "X-Remote-User")
+        .flag("requestheader-group-headers", "X-Remote-Group")
+        .flag("requestheader-extra-headers-prefix", "X-Remote-Extra-")
+        .flag("service-account-issuer", cluster.issuer())
+        .flag(
+            "service-account-jwks-uri",
+            format!("{}openid/v1/jwks", cluster.issuer()),
+        )
+        .flag(
+            "service-account-signing-key-file",
+            folder.join("service-accounts.key"),
+        )
+        .flag("service-account-key-file", folder.join("service-accounts.key"))
+        .flag("service-cluster-ip-range", SERVICE_RANGE)
+        .flag("authorization-mode", "Node,RBAC")
+        .flag("enable-admission-plugins", "NodeRestriction")
+        .flag("endpoint-reconciler-type", "none")
+        .flag("allow-privileged", "true")
+        .flag("authentication-config", folder.join("authentication.json"))
+        .flag("audit-policy-file", folder.join("audit-policy.json"))
+        .flag(
+            "audit-log-path",
+            state.logs().join(format!("{}-requests.ndjson", cluster.name)),
+        )
+        .flag("profiling", "false");
     if kind != Kind::Nodes {
         return unit;
     }
@@ -91,6 +100,26 @@ pub fn api_server(state: &StateDir, programs: &Programs, kind: Kind, cluster: &C
         .flag("kubelet-certificate-authority", state.ca_certificate())
         .flag("kubelet-client-certificate", folder.join("kubelet-client.pem"))
         .flag("kubelet-client-key", folder.join("kubelet-client.key"))
+}
+
+/// The API server with a new key for its tokens, while it publishes the old one alone: as where the documents that an
+/// issuer publishes stay behind a rotation.
+pub fn api_server_with_unpublished_key(
+    state: &StateDir,
+    programs: &Programs,
+    kind: Kind,
+    cluster: &Cluster,
+) -> Unit {
+    // Of a flag that is given twice the last one counts.
+    api_server(state, programs, kind, cluster).flag(
+        "service-account-signing-key-file",
+        unpublished_key(state, cluster),
+    )
+}
+
+/// Where the key is that nobody knows of.
+pub fn unpublished_key(state: &StateDir, cluster: &Cluster) -> PathBuf {
+    state.cluster(&cluster.name).join("service-accounts-next.key")
 }
 
 /// The controllers.

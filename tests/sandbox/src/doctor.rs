@@ -5,6 +5,7 @@ use std::path::Path;
 
 use crate::cgroup::{self, Version};
 use crate::cleanup;
+use crate::inotify;
 use crate::packages::{self, NODE_PACKAGES};
 use crate::range::Range;
 use crate::state;
@@ -48,6 +49,7 @@ pub fn examine() -> Vec<Finding> {
         administrator(),
         control_groups(),
         memory(),
+        inotify_instances(),
         node_packages(),
         go(),
         range(),
@@ -99,6 +101,18 @@ fn memory() -> Finding {
     )
 }
 
+fn inotify_instances() -> Finding {
+    match inotify::limit() {
+        Some((limit, true)) => Finding::new(Verdict::Good, format!("{limit} inotify instances"), None),
+        Some((limit, false)) => Finding::new(
+            Verdict::Note,
+            format!("{limit} inotify instances are few; the next `up` raises fs.inotify.max_user_instances"),
+            None,
+        ),
+        None => Finding::new(Verdict::Note, "the limit of inotify instances is not known", None),
+    }
+}
+
 fn node_packages() -> Finding {
     let missing = packages::missing(NODE_PACKAGES);
     if missing.is_empty() {
@@ -113,7 +127,17 @@ fn node_packages() -> Finding {
 
 fn go() -> Finding {
     match Toolbox::open() {
-        Ok(_) => Finding::new(Verdict::Good, "go is there and the recipes are readable", None),
+        Ok(toolbox) => {
+            let stale = toolbox.stale().unwrap_or_default().len();
+            if stale == 0 {
+                return Finding::new(Verdict::Good, "go is there and the recipes are readable", None);
+            }
+            Finding::new(
+                Verdict::Note,
+                format!("go is there and the recipes are readable; folders of the cache out of use: {stale}"),
+                Some("cargo sandbox prune".to_owned()),
+            )
+        }
         Err(error) => Finding::new(Verdict::Bad, error.to_string(), error.hint().map(str::to_owned)),
     }
 }

@@ -1,10 +1,13 @@
 //! The environment of a shell that works with a sandbox: it makes the simulated Azure just another cloud.
 
+pub mod pipeline;
+
 use std::env;
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
+use crate::azure::{self, Access};
 use crate::command::{self, CommandError};
 use crate::files::{self, FileError};
 use crate::image::WI_PROBE;
@@ -33,12 +36,11 @@ impl Helm {
 }
 
 /// Writes what the environment points to.
-pub fn prepare(state: &StateDir, spec: &Spec) -> Result<(), FileError> {
-    let range = spec.range;
+pub fn prepare(state: &StateDir, access: &Access) -> Result<(), FileError> {
     let cloud = json!({
         "name": "AzureStackCloud",
-        "activeDirectoryEndpoint": format!("https://{}/", range.entra()),
-        "resourceManagerEndpoint": format!("https://{}/", range.arm()),
+        "activeDirectoryEndpoint": azure::url(access.entra),
+        "resourceManagerEndpoint": azure::url(access.arm),
         "tokenAudience": "https://management.azure.com/",
         "keyVaultDNSSuffix": "vault.azure.net",
         "resourceIdentifiers": {"keyVault": "https://vault.azure.net"},
@@ -57,7 +59,6 @@ pub fn variables(state: &StateDir, spec: &Spec, helm: Helm) -> Vec<(&'static str
     let homes = state.file(helm.folder());
     let path = [homes.join("bin"), state.file("bin")].map(text).join(":");
     let current = env::var("PATH").unwrap_or_default();
-    let no_proxy = no_proxy(spec);
     [
         ("AKS_SANDBOX", spec.name.clone()),
         (
@@ -66,21 +67,31 @@ pub fn variables(state: &StateDir, spec: &Spec, helm: Helm) -> Vec<(&'static str
         ),
         ("KUBECONFIG", text(state.kubeconfig())),
         ("PATH", prepend(&path, &current)),
-        ("AZURE_TENANT_ID", spec.tenant_id()),
-        ("AZURE_SUBSCRIPTION_ID", spec.subscription_id()),
-        ("AZURE_CLIENT_ID", spec.operator_client_id()),
-        ("AZURE_CLIENT_SECRET", operator_secret(spec)),
+        ("AKS_WI_PROBE_IMAGE", WI_PROBE.to_owned()),
+    ]
+    .into_iter()
+    .chain(cloud_variables(state, &Access::of_spec(spec), &spec.range.cidr()))
+    .chain(HELM_HOMES.map(|(name, folder)| (name, text(homes.join(folder)))))
+    .collect()
+}
+
+/// The variables that make the simulated Azure the cloud that is meant, its operator signed in; `direct` is where no
+/// proxy may stand between.
+pub fn cloud_variables(state: &StateDir, access: &Access, direct: &str) -> Vec<(&'static str, String)> {
+    let text = |path: PathBuf| path.display().to_string();
+    let no_proxy = no_proxy(direct);
+    vec![
+        ("AZURE_TENANT_ID", access.tenant_id.clone()),
+        ("AZURE_SUBSCRIPTION_ID", access.subscription_id.clone()),
+        ("AZURE_CLIENT_ID", access.client_id.clone()),
+        ("AZURE_CLIENT_SECRET", access.client_secret.clone()),
         ("AZURE_ENVIRONMENT", "AzureStackCloud".to_owned()),
         ("AZURE_ENVIRONMENT_FILEPATH", text(state.azure_cloud())),
         ("AKS_WI_CA_FILE", text(state.ca_certificate())),
-        ("AKS_WI_PROBE_IMAGE", WI_PROBE.to_owned()),
         ("SSL_CERT_FILE", text(state.ca_bundle())),
         ("NO_PROXY", no_proxy.clone()),
         ("no_proxy", no_proxy),
     ]
-    .into_iter()
-    .chain(HELM_HOMES.map(|(name, folder)| (name, text(homes.join(folder)))))
-    .collect()
 }
 
 /// Puts our folders first, without growing when a shell evaluates it again.
@@ -92,15 +103,14 @@ fn prepend(folders: &str, path: &str) -> String {
     format!("{folders}:{}", rest.join(":"))
 }
 
-fn no_proxy(spec: &Spec) -> String {
+fn no_proxy(direct: &str) -> String {
     let current = env::var("NO_PROXY")
         .or_else(|_| env::var("no_proxy"))
         .unwrap_or_default();
-    let range = spec.range.cidr();
     let parts = current
         .split(',')
-        .filter(|part| !part.is_empty() && *part != range);
-    parts.chain([range.as_str()]).collect::<Vec<_>>().join(",")
+        .filter(|part| !part.is_empty() && *part != direct);
+    parts.chain([direct]).collect::<Vec<_>>().join(",")
 }
 
 /// The variables as lines for `eval "$(cargo sandbox env)"`.

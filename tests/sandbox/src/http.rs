@@ -3,7 +3,7 @@
 //! It speaks HTTP/1.0, so a response ends with its connection; it believes only the sandbox's own authority.
 
 use std::io::{self, Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::net::{SocketAddrV4, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::sync::Arc;
@@ -102,16 +102,16 @@ impl Client {
         Ok(Self { tls: Arc::new(tls) })
     }
 
-    /// Sends a request to port 443 of an address.
-    pub fn send(&self, address: Ipv4Addr, request: Request<'_>) -> Result<Response, HttpError> {
+    /// Sends a request to a server.
+    pub fn send(&self, address: SocketAddrV4, request: Request<'_>) -> Result<Response, HttpError> {
         let server = address.to_string();
         let talk = || {
-            let stream = TcpStream::connect_timeout(&SocketAddr::from((address, 443)), TIMEOUT)?;
+            let stream = TcpStream::connect_timeout(&address.into(), TIMEOUT)?;
             stream.set_read_timeout(Some(TIMEOUT))?;
             stream.set_write_timeout(Some(TIMEOUT))?;
             let connection = ClientConnection::new(
                 Arc::clone(&self.tls),
-                ServerName::from(std::net::IpAddr::from(address)),
+                ServerName::from(std::net::IpAddr::from(*address.ip())),
             )
             .map_err(io::Error::other)?;
             exchange(StreamOwned::new(connection, stream), &server, request)

@@ -131,12 +131,22 @@ pub enum ImageError {
 }
 
 impl Image {
-    /// Writes the image to a file, in one step: another reader sees the old archive or the new one.
+    /// The same image under another name.
+    #[must_use]
+    pub fn named(self, reference: impl Into<String>) -> Self {
+        Self {
+            reference: reference.into(),
+            ..self
+        }
+    }
+
+    /// Writes the image to a file, in one step: another reader sees the old archive or the new one. Returns the digest
+    /// by which registries know it.
     ///
     /// # Errors
     /// Fails when an entry is no valid path, a file cannot be read, or the archive cannot be written.
-    pub fn write(&self, archive: &Path) -> Result<(), ImageError> {
-        let bytes = archive::bytes(self)?;
+    pub fn write(&self, archive: &Path) -> Result<String, ImageError> {
+        let packed = archive::pack(self)?;
         let failed = |source| ImageError::Write {
             path: archive.to_owned(),
             source,
@@ -146,8 +156,8 @@ impl Image {
             .filter(|parent| !parent.as_os_str().is_empty())
             .unwrap_or(Path::new("."));
         let mut unfinished = tempfile::NamedTempFile::new_in(directory).map_err(failed)?;
-        io::Write::write_all(&mut unfinished, &bytes).map_err(failed)?;
+        io::Write::write_all(&mut unfinished, &packed.bytes).map_err(failed)?;
         unfinished.persist(archive).map_err(|error| failed(error.error))?;
-        Ok(())
+        Ok(packed.digest)
     }
 }

@@ -13,6 +13,9 @@ use crate::state::StateDir;
 /// The file name of the administrator's certificate in a cluster's folder.
 pub const ADMINISTRATOR: &str = "administrator";
 
+/// The application behind the API servers of all AKS clusters: the audience of tokens for them.
+const AKS_SERVER: &str = "6dae42f8-4368-4678-94ff-3960e28e3630";
+
 /// Where Debian keeps the system's authorities.
 const SYSTEM_AUTHORITIES: &str = "/etc/ssl/certs/ca-certificates.crt";
 
@@ -21,22 +24,14 @@ const SYSTEM_AUTHORITIES: &str = "/etc/ssl/certs/ca-certificates.crt";
 /// # Panics
 /// Never, unless making a certificate does.
 pub fn prepare(state: &StateDir, spec: &Spec) -> Result<(), PkiError> {
-    let authority = Authority::new(&format!("sandbox {}", spec.name))?;
+    let authority = authority(state)?;
     let own = authority.pair();
-    files::write(&state.ca_certificate(), &own.certificate)?;
-    files::write(&state.ca_key(), &own.key)?;
-    let system = match files::read(Path::new(SYSTEM_AUTHORITIES)) {
-        Err(error) if error.is_missing() => String::new(),
-        other => other?,
-    };
-    files::write(&state.ca_bundle(), &(system + &own.certificate))?;
-
     // Keys take time: one thread each keeps a dozen clusters within a second or two.
     let administrators = std::thread::scope(|scope| {
         let threads: Vec<_> = spec
             .clusters
             .iter()
-            .map(|cluster| scope.spawn(|| prepare_cluster(state, spec.kind, cluster, &authority)))
+            .map(|cluster| scope.spawn(|| prepare_cluster(state, spec, cluster, &authority)))
             .collect();
         let results = threads
             .into_iter()
@@ -52,13 +47,28 @@ pub fn prepare(state: &StateDir, spec: &Spec) -> Result<(), PkiError> {
     Ok(())
 }
 
+/// The authority of everything in a sandbox, new, with the files that make clients believe it.
+pub fn authority(state: &StateDir) -> Result<Authority, PkiError> {
+    let authority = Authority::new(&format!("sandbox {}", state.name()))?;
+    let own = authority.pair();
+    files::write(&state.ca_certificate(), &own.certificate)?;
+    files::write(&state.ca_key(), &own.key)?;
+    let system = match files::read(Path::new(SYSTEM_AUTHORITIES)) {
+        Err(error) if error.is_missing() => String::new(),
+        other => other?,
+    };
+    files::write(&state.ca_bundle(), &(system + &own.certificate))?;
+    Ok(authority)
+}
+
 /// One cluster's certificates; the administrator's.
 fn prepare_cluster(
     state: &StateDir,
-    kind: Kind,
+    spec: &Spec,
     cluster: &Cluster,
     authority: &Authority,
 ) -> Result<Pair, PkiError> {
+    let kind = spec.kind;
     let folder = state.cluster(&cluster.name);
     files::create_folder(&folder)?;
     let clients = Authority::new(&format!("{} clients", cluster.name))?;
@@ -66,6 +76,9 @@ fn prepare_cluster(
     let aggregation = Authority::new(&format!("{} aggregation", cluster.name))?;
     files::write(&folder.join("aggregation.pem"), &aggregation.pair().certificate)?;
     files::write(&folder.join("service-accounts.key"), &pki::signing_key()?)?;
+    files::write_json(&folder.join("audit-policy.json"), &audit_policy())?;
+    let authentication = authentication(spec, &authority.pair().certificate);
+    files::write_json(&folder.join("authentication.json"), &authentication)?;
     let names = ["kubernetes", "kubernetes.default.svc", "localhost"];
     authority
         .server(&cluster.name, &[cluster.address], &names)?
@@ -110,6 +123,42 @@ fn prepare_cluster(
         files::write(&webhooks.join("ca.crt"), &authority.pair().certificate)?;
     }
     Ok(administrator)
+}
+
+/// Lets the simulated Entra's tokens for AKS in, by the object id of whom they are for, as AKS does. Anonymous requests
+/// stay possible: the issuer's keys are public.
+fn authentication(spec: &Spec, authority: &str) -> Value {
+    let tenant = spec.tenant_id();
+    json!({
+        "apiVersion": "apiserver.config.k8s.io/v1beta1",
+        "kind": "AuthenticationConfiguration",
+        "jwt": [{
+            "issuer": {
+                "url": format!("https://sts.windows.net/{tenant}/"),
+                "discoveryURL": format!("https://{}/{tenant}/.well-known/openid-configuration", spec.range.entra()),
+                "certificateAuthority": authority,
+                "audiences": [AKS_SERVER],
+            },
+            "claimMappings": {"username": {"claim": "oid", "prefix": ""}},
+        }],
+    })
+}
+
+/// Logs what users ask of the API server, each request once; what the cluster's own parts ask would drown it.
+fn audit_policy() -> Value {
+    json!({
+        "apiVersion": "audit.k8s.io/v1",
+        "kind": "Policy",
+        "omitStages": ["RequestReceived"],
+        "rules": [
+            {"level": "None", "userGroups": ["system:nodes", "system:serviceaccounts", "system:unauthenticated"]},
+            {"level": "None", "users": [
+                "system:apiserver", "system:kube-controller-manager", "system:kube-scheduler", "kwok",
+                "azure-wi-webhook-admin",
+            ]},
+            {"level": "Metadata"},
+        ],
+    })
 }
 
 /// The administrator's name in the kubeconfig, as `az aks get-credentials --admin` writes it.

@@ -103,7 +103,9 @@ fn prepare_node(cluster: &Cluster) -> Result<(), NetworkError> {
     // Pods keep their own addresses towards the API servers and the simulated Azure.
     ip(&format!("route add {subnet} via {node_address}"))?;
     let network = format!("--net=/run/netns/{name}");
-    command::run(plain("nsenter").args([&network, "sh", "-c", "echo 1 > /proc/sys/net/ipv4/ip_forward"]))?;
+    // A pod that is refused (`cargo sandbox fault egress`) hears of it each time.
+    let settings = "cd /proc/sys/net/ipv4 && echo 1 > ip_forward && echo 0 > icmp_ratelimit";
+    command::run(plain("nsenter").args([&network, "sh", "-c", settings]))?;
     Ok(())
 }
 

@@ -41,9 +41,22 @@ pub fn prepare(state: &StateDir, spec: &Spec, cluster: &Cluster) -> Result<(), F
     )
 }
 
+/// Where a kubelet listens, on the address of its node.
+pub const KUBELET_PORT: u16 = 10250;
+
+/// The name of a node's container engine among the processes.
+pub fn containerd_name(cluster: &Cluster) -> String {
+    format!("{}-containerd", cluster.name)
+}
+
+/// The name of a node's agent among the processes.
+pub fn kubelet_name(cluster: &Cluster) -> String {
+    format!("{}-kubelet", cluster.name)
+}
+
 /// The container engine.
 pub fn containerd(state: &StateDir, cluster: &Cluster) -> Unit {
-    Unit::new(format!("{}-containerd", cluster.name), Path::new("containerd"))
+    Unit::new(containerd_name(cluster), Path::new("containerd"))
         .argument("--config")
         .argument(state.cluster(&cluster.name).join("containerd.toml"))
         .in_network(&cluster.name)
@@ -92,7 +105,7 @@ pub fn kubelet(state: &StateDir, spec: &Spec, cluster: &Cluster) -> Unit {
         format!("topology.kubernetes.io/region={}", cluster.region),
         "node.kubernetes.io/instance-type=Standard_D2s_v5".to_owned(),
     ];
-    Unit::new(format!("{}-kubelet", cluster.name), &spec.programs.kubelet)
+    Unit::new(kubelet_name(cluster), &spec.programs.kubelet)
         .flag("config", folder.join("kubelet.json"))
         .flag("kubeconfig", folder.join("kubelet.kubeconfig"))
         .flag("root-dir", folder.join("kubelet"))

@@ -1,13 +1,12 @@
 //! The operator at a terminal: signed in to the simulated Azure by its client secret, calling the resource manager.
 
-use std::net::Ipv4Addr;
+use std::net::SocketAddrV4;
 
 use serde_json::Value;
 
-use crate::environment;
+use crate::azure::Access;
 use crate::files::{self, FileError};
 use crate::http::{Client, HttpError, Request};
-use crate::spec::Spec;
 use crate::state::StateDir;
 
 /// Why a call failed.
@@ -36,20 +35,19 @@ pub enum OperatorError {
 /// A signed-in operator.
 pub struct Operator {
     client: Client,
-    arm: Ipv4Addr,
+    arm: SocketAddrV4,
     token: String,
 }
 
 impl Operator {
     /// Signs in.
-    pub fn sign_in(state: &StateDir, spec: &Spec) -> Result<Self, OperatorError> {
+    pub fn sign_in(state: &StateDir, access: &Access) -> Result<Self, OperatorError> {
         let client = Client::new(&files::read(&state.ca_certificate())?, None)?;
-        let path = format!("/{}/oauth2/v2.0/token", spec.tenant_id());
+        let path = format!("/{}/oauth2/v2.0/token", access.tenant_id);
         let form = format!(
             "grant_type=client_credentials&client_id={}&client_secret={}\
              &scope=https%3A%2F%2Fmanagement.azure.com%2F.default",
-            spec.operator_client_id(),
-            environment::operator_secret(spec)
+            access.client_id, access.client_secret
         );
         let request = Request {
             method: "POST",
@@ -57,11 +55,11 @@ impl Operator {
             body: Some(("application/x-www-form-urlencoded", &form)),
             bearer: None,
         };
-        let answer = send(&client, spec.range.entra(), request)?;
+        let answer = send(&client, access.entra, request)?;
         let token = answer["access_token"].as_str().unwrap_or_default().to_owned();
         Ok(Self {
             client,
-            arm: spec.range.arm(),
+            arm: access.arm,
             token,
         })
     }
@@ -82,7 +80,7 @@ impl Operator {
     }
 }
 
-fn send(client: &Client, address: Ipv4Addr, request: Request<'_>) -> Result<Value, OperatorError> {
+fn send(client: &Client, address: SocketAddrV4, request: Request<'_>) -> Result<Value, OperatorError> {
     let response = client.send(address, request)?;
     if response.is_success() {
         return Ok(serde_json::from_str(&response.body).unwrap_or_default());

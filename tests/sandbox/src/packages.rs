@@ -27,6 +27,9 @@ pub const PYTHON_PACKAGES: &[Package] = &[
     package("python3-pip", &[&["/usr/bin/pip3"]]),
 ];
 
+/// What the test needs that pushes an image: a registry that listens on a loopback address.
+pub const REGISTRY_PACKAGES: &[Package] = &[package("docker-registry", &[&["/usr/bin/docker-registry"]])];
+
 /// What a sandbox with nodes needs.
 pub const NODE_PACKAGES: &[Package] = &[
     package(

@@ -78,7 +78,6 @@ pub fn ensure(kind: Kind, talk: &mut dyn FnMut(&str)) -> Result<(Programs, Vec<N
     }
     let toolbox = Toolbox::open()?;
     toolbox.ensure(&tools, talk)?;
-    let azure = workspace_programs(&["build", "--package", "azure-sim"], &[])?;
     let programs = Programs {
         etcd: toolbox.path(Tool::Etcd),
         kube_apiserver: toolbox.path(Tool::KubeApiserver),
@@ -87,10 +86,7 @@ pub fn ensure(kind: Kind, talk: &mut dyn FnMut(&str)) -> Result<(Programs, Vec<N
         kubelet: toolbox.path(Tool::Kubelet),
         kwok: toolbox.path(Tool::Kwok),
         webhook: toolbox.path(Tool::Webhook),
-        azure: azure
-            .get("azure-sim")
-            .cloned()
-            .ok_or(ProgramsError::NotBuilt("azure-sim"))?,
+        azure: azure()?,
     };
     let images = if kind == Kind::Nodes {
         node_images(&toolbox, talk)?
@@ -99,6 +95,14 @@ pub fn ensure(kind: Kind, talk: &mut dyn FnMut(&str)) -> Result<(Programs, Vec<N
     };
     Ok((programs, images))
 }
+
+/// The simulated Azure.
+pub fn azure() -> Result<PathBuf, ProgramsError> {
+    let built = workspace_programs(&["build", "--package", AZURE], &[])?;
+    built.get(AZURE).cloned().ok_or(ProgramsError::NotBuilt(AZURE))
+}
+
+const AZURE: &str = "azure-sim";
 
 /// Puts what people call on the path of the sandbox's environment.
 pub fn link(state: &StateDir, spec: &Spec) -> Result<(), ProgramsError> {

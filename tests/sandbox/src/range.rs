@@ -78,6 +78,11 @@ impl Range {
         self.address(0, 11)
     }
 
+    /// GitHub, Azure DevOps, and the machine on which pipelines run.
+    pub fn platform(self) -> Ipv4Addr {
+        self.address(0, 12)
+    }
+
     /// The vault with this number, from 1 to 100.
     pub fn vault(self, number: u8) -> Ipv4Addr {
         self.address(0, 100 + number)

@@ -53,6 +53,22 @@ pub struct Programs {
     pub azure: PathBuf,
 }
 
+impl Programs {
+    /// Those of the tool cache.
+    pub fn tools(&self) -> Vec<PathBuf> {
+        let tools = [
+            &self.etcd,
+            &self.kube_apiserver,
+            &self.kube_controller_manager,
+            &self.kube_scheduler,
+            &self.kubelet,
+            &self.kwok,
+            &self.webhook,
+        ];
+        tools.into_iter().cloned().collect()
+    }
+}
+
 /// An image for every node: its name and the archive that holds it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct NodeImage {

@@ -164,9 +164,19 @@ impl StateDir {
         self.file("azure.sock")
     }
 
+    /// How an operator gets at a simulated Azure that serves without clusters ([`crate::azure::Access`]).
+    pub fn azure_access(&self) -> PathBuf {
+        self.file("azure-access.json")
+    }
+
     /// The simulated cloud's endpoints, in the format that Azure's own tools read.
     pub fn azure_cloud(&self) -> PathBuf {
         self.file("azure-cloud.json")
+    }
+
+    /// The supervisor's door for who wants something to go wrong.
+    pub fn fault_socket(&self) -> PathBuf {
+        self.file("fault.sock")
     }
 
     /// Locked by the supervisor for as long as it lives.

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::api::Api;
+use crate::azure;
 use crate::board::{Phase, Status, UnitState};
 use crate::files;
 use crate::output;
@@ -10,6 +11,18 @@ use crate::spec::Spec;
 use crate::state::StateDir;
 
 const READY: &str = "ready";
+
+/// What a tester makes go wrong in the clusters of a sandbox, a line each, without asking them.
+pub fn faults(state: &StateDir) -> String {
+    let status: Status = files::read_json(&state.status()).unwrap_or_default();
+    let units = status.units.iter().filter_map(|(name, unit)| match unit.state {
+        UnitState::Frozen { .. } => Some(format!("{name} is frozen\n")),
+        UnitState::Stopped => Some(format!("{name} is stopped\n")),
+        _ => None,
+    });
+    let faults = status.faults.iter().map(|fault| format!("{fault}\n"));
+    units.chain(faults).collect()
+}
 
 /// What a sandbox is doing.
 #[derive(Debug)]
@@ -57,6 +70,8 @@ impl Report {
     fn troubled(&self) -> Vec<(&str, String)> {
         let trouble = |state: &UnitState| match state {
             UnitState::Running { .. } => None,
+            UnitState::Frozen { .. } => Some("frozen by a fault".to_owned()),
+            UnitState::Stopped => Some("stopped by a fault".to_owned()),
             UnitState::Restarting { exit } => Some(format!("restarting ({exit})")),
             UnitState::Dead { exit } => Some(format!("dead ({exit})")),
         };
@@ -70,6 +85,12 @@ impl Report {
     pub fn text(&self) -> String {
         let name = self.state.name();
         let Some(spec) = &self.spec else {
+            if self.alive {
+                return format!(
+                    "sandbox `{name}`: the simulated Azure alone, {}\n",
+                    self.phase(azure::PART)
+                );
+            }
             return format!("sandbox `{name}`: nothing\n");
         };
         if !self.alive {
@@ -108,11 +129,12 @@ impl Report {
         let arm = format!("https://{}", spec.range.arm());
         rows.push(vec![
             "(azure)".to_owned(),
-            self.phase(crate::azure::PART),
+            self.phase(azure::PART),
             arm,
             String::new(),
             String::new(),
         ]);
+        let fault = |fault: &String| format!("fault: {fault}\n");
         let trouble = |(unit, trouble): &(&str, String)| {
             format!("{unit}: {trouble}, log {}\n", self.state.log(unit).display())
         };
@@ -124,6 +146,7 @@ impl Report {
             ),
             output::table(&rows),
             self.troubled().iter().map(trouble).collect::<Vec<_>>().concat(),
+            self.status.faults.iter().map(fault).collect::<Vec<_>>().concat(),
         ]
         .concat()
     }
@@ -162,8 +185,9 @@ impl Report {
             "kind": self.spec.as_ref().map(|spec| spec.kind),
             "range": self.spec.as_ref().map(|spec| spec.range.cidr()),
             "clusters": clusters.map(cluster).collect::<Vec<_>>(),
-            "azure": self.status.parts.get(crate::azure::PART),
+            "azure": self.status.parts.get(azure::PART),
             "units": self.status.units,
+            "faults": self.status.faults,
         })
     }
 }

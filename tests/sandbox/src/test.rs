@@ -23,7 +23,7 @@ const SANDBOX: &str = "test";
 /// What the names of sandboxes begin with that the tests bring up themselves.
 const TESTS_PREFIX: &str = "e2e-";
 /// The test runner, pinned: its summary is what the run ends with.
-const NEXTEST: &str = "0.9.151";
+pub(crate) const NEXTEST: &str = "0.9.151";
 /// The demo's application is tested by its own language's means.
 const GO_TESTS: &str = "tests/sandbox/go/demo-app";
 
@@ -115,6 +115,9 @@ fn run_all() -> Result<(), TestError> {
         step(go)
     })?;
     timed("python", python)?;
+    timed("registry", || {
+        Ok(packages::ensure(packages::REGISTRY_PACKAGES, &mut talk)?)
+    })?;
     timed("programs", || {
         programs::plugins(&mut talk).map_err(TestError::from)
     })?;

@@ -8,6 +8,7 @@ mod build;
 mod lock;
 mod provided;
 mod recipe;
+mod stale;
 
 use build::Go;
 use lock::CacheLock;

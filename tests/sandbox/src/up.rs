@@ -13,6 +13,7 @@ use crate::board::{Phase, Status};
 use crate::cleanup::{self, CleanupError};
 use crate::environment;
 use crate::files::{self, FileError};
+use crate::inotify;
 use crate::material;
 use crate::namespace::{self, NamespaceError};
 use crate::network::{self, NetworkError};
@@ -159,7 +160,7 @@ pub fn up(state: &StateDir, wanted: Wanted, talk: &mut dyn FnMut(&str)) -> Resul
     };
     files::write_json(&state.spec(), &spec)?;
     material::prepare(state, &spec)?;
-    environment::prepare(state, &spec)?;
+    environment::prepare(state, &azure::Access::of_spec(&spec))?;
     files::write_json(&state.azure_seed(), &azure::seed(&spec))?;
     programs::link(state, &spec)?;
 
@@ -170,6 +171,7 @@ pub fn up(state: &StateDir, wanted: Wanted, talk: &mut dyn FnMut(&str)) -> Resul
         wanted.kind,
         range.cidr()
     ));
+    inotify::ensure(talk);
     let mut sandbox = namespace::start(state)?;
     if let Err(error) = network::link_host(state, &spec, sandbox.id()) {
         let died = sandbox.try_wait().ok().flatten().is_some();

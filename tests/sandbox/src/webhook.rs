@@ -9,33 +9,65 @@ use crate::state::StateDir;
 use crate::supervise::Unit;
 
 /// Where the API server sends pods.
-const PORT: u16 = 9443;
+pub const PORT: u16 = 9443;
+
+/// Its name among the processes.
+pub fn name(cluster: &Cluster) -> String {
+    format!("{}-azure-wi-webhook", cluster.name)
+}
 
 /// The process.
 pub fn unit(state: &StateDir, spec: &Spec, cluster: &Cluster) -> Unit {
     let folder = state.cluster(&cluster.name);
-    Unit::new(
-        format!("{}-azure-wi-webhook", cluster.name),
-        &spec.programs.webhook,
-    )
-    .flag("webhook-cert-dir", folder.join("webhook-certificates"))
-    .flag("disable-cert-rotation", "true")
-    .variable("AZURE_TENANT_ID", spec.tenant_id())
-    .variable("AZURE_ENVIRONMENT", "AzureStackCloud")
-    .variable("AZURE_ENVIRONMENT_FILEPATH", state.azure_cloud())
-    .variable("POD_NAMESPACE", "kube-system")
-    .variable("KUBECONFIG", folder.join("webhook.kubeconfig"))
-    .in_network(&cluster.name)
+    Unit::new(name(cluster), &spec.programs.webhook)
+        .flag("webhook-cert-dir", folder.join("webhook-certificates"))
+        .flag("disable-cert-rotation", "true")
+        .variable("AZURE_TENANT_ID", spec.tenant_id())
+        .variable("AZURE_ENVIRONMENT", "AzureStackCloud")
+        .variable("AZURE_ENVIRONMENT_FILEPATH", state.azure_cloud())
+        .variable("POD_NAMESPACE", "kube-system")
+        .variable("KUBECONFIG", folder.join("webhook.kubeconfig"))
+        .in_network(&cluster.name)
+}
+
+/// The process as it is where somebody installed it for the Azure of China.
+pub fn unit_of_another_cloud(state: &StateDir, spec: &Spec, cluster: &Cluster) -> Unit {
+    unit(state, spec, cluster).variable("AZURE_ENVIRONMENT", "AzureChinaCloud")
 }
 
 /// Tells the API server about it, with the name and labels that it has on AKS.
 pub fn register(api: &Api, state: &StateDir, cluster: &Cluster) -> Result<(), ApiError> {
-    let configuration = configuration(cluster, &authority(state)?);
-    let path = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations";
-    api.apply(
-        &format!("{path}/azure-wi-webhook-mutating-webhook-configuration"),
-        &configuration,
-    )
+    let configuration = configuration(REGISTRATION, cluster, &authority(state)?);
+    api.apply(&path(REGISTRATION), &configuration)
+}
+
+/// Registers it once more, as an installation by its Helm chart beside the managed one does.
+pub fn register_twice(api: &Api, state: &StateDir, cluster: &Cluster) -> Result<(), ApiError> {
+    let mut configuration = configuration(SECOND_REGISTRATION, cluster, &authority(state)?);
+    configuration["metadata"]["labels"] = json!({
+        "azure-workload-identity.io/system": "true",
+        "app.kubernetes.io/managed-by": "Helm",
+    });
+    api.apply(&path(SECOND_REGISTRATION), &configuration)
+}
+
+/// Makes pods pass unchanged.
+pub fn unregister(api: &Api) -> Result<(), ApiError> {
+    api.delete(&path(REGISTRATION))
+}
+
+/// Takes the second registration away.
+pub fn unregister_second(api: &Api) -> Result<(), ApiError> {
+    api.delete(&path(SECOND_REGISTRATION))
+}
+
+/// The registration's name on AKS.
+const REGISTRATION: &str = "azure-wi-webhook-mutating-webhook-configuration";
+/// The name of one that somebody made beside it.
+const SECOND_REGISTRATION: &str = "second-azure-wi-webhook-mutating-webhook-configuration";
+
+fn path(name: &str) -> String {
+    format!("/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations/{name}")
 }
 
 fn authority(state: &StateDir) -> Result<String, FileError> {
@@ -44,12 +76,12 @@ fn authority(state: &StateDir) -> Result<String, FileError> {
     ))
 }
 
-fn configuration(cluster: &Cluster, authority: &str) -> Value {
+fn configuration(name: &str, cluster: &Cluster, authority: &str) -> Value {
     json!({
         "apiVersion": "admissionregistration.k8s.io/v1",
         "kind": "MutatingWebhookConfiguration",
         "metadata": {
-            "name": "azure-wi-webhook-mutating-webhook-configuration",
+            "name": name,
             "labels": {"azure-workload-identity.io/system": "true", "kubernetes.azure.com/managedby": "aks"},
         },
         "webhooks": [{

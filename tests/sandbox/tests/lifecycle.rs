@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -61,6 +61,16 @@ impl Home {
 impl Drop for Home {
     fn drop(&mut self) {
         let _ = self.run("down --all");
+    }
+}
+
+/// A process that does not outlive its test, however that ends.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }
 
@@ -134,8 +144,9 @@ fn kill(pid: i32) {
     assert!(status.success());
 }
 
+/// Waits for what may have to wait for a build first.
 fn wait(what: &str, condition: impl Fn() -> bool) {
-    let deadline = Instant::now() + Duration::from_mins(1);
+    let deadline = Instant::now() + Duration::from_mins(5);
     while !condition() {
         assert!(Instant::now() < deadline, "{what} did not happen");
         thread::sleep(Duration::from_millis(5));
@@ -218,16 +229,116 @@ fn a_killed_sandbox_leaves_no_process_and_the_next_up_works() {
 }
 
 #[test]
+fn an_api_server_is_killed_frozen_and_kept_away_on_demand() {
+    let home = Home::new();
+    let name = unique("weather");
+    home.succeed(&format!("up --name {name} --api-only --clusters 1"));
+    let fault = |words: &str| home.succeed(&format!("fault --name {name}{words}"));
+    let answers = || home.status(&name)["clusters"][0]["answers"].clone();
+    let unit = || home.status(&name)["units"]["aks-weu-1-kube-apiserver"].clone();
+    assert_eq!(fault(""), "");
+
+    fault(" api aks-weu-1 stop");
+    assert_eq!(answers(), false);
+    assert_eq!(fault(""), "aks-weu-1-kube-apiserver is stopped\n");
+    fault(" api aks-weu-1 start");
+    assert_eq!(answers(), true);
+
+    let before = unit();
+    fault(" api aks-weu-1 kill");
+    assert_eq!(answers(), true);
+    assert_ne!(unit()["pid"], before["pid"]);
+
+    fault(" api aks-weu-1 pause");
+    assert_eq!(fault(""), "aks-weu-1-kube-apiserver is frozen\n");
+    fault(" calm");
+    let after = home.status(&name);
+    assert_eq!(
+        (&after["ready"], &after["faults"]),
+        (&true.into(), &Value::Array(vec![]))
+    );
+
+    for (words, said) in [
+        ("api aks-neu-1 stop", "there is no cluster aks-neu-1"),
+        ("egress aks-weu-1 block", "api-only have no node"),
+    ] {
+        let output = home.run(&format!("fault --name {name} {words}"));
+        assert_eq!(output.status.code(), Some(1), "{words}");
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert!(text.contains(said) && text.contains("hint: "), "{text}");
+    }
+}
+
+#[test]
+fn the_simulated_azure_serves_alone_until_it_is_told_to_end() {
+    let home = Home::new();
+    let name = unique("alone");
+    let mut serve = home.command(&format!("azure --name {name} serve"));
+    let mut serve = Running(serve.stdout(Stdio::null()).spawn().expect("it starts"));
+    let env = format!("env --name {name}");
+    // It may have to be built first, which takes its time.
+    while !home.run(&env).status.success() {
+        assert!(
+            serve.0.try_wait().expect("it can be asked").is_none(),
+            "it serves"
+        );
+        thread::sleep(Duration::from_millis(50));
+    }
+    let env = home.succeed(&env);
+    assert!(
+        env.contains("export AZURE_CLIENT_SECRET='only-in-the-sandbox'\n"),
+        "{env}"
+    );
+    assert_eq!(home.status(&name)["ready"], true);
+
+    let azure = |words: &str| home.succeed(&format!("azure --name {name} {words}"));
+    let groups = "/subscriptions/22222222-2222-4222-8222-222222222222/resourceGroups?api-version=2021-04-01";
+    assert!(azure(&format!("rest GET {groups}")).contains("rg-shared"));
+    azure("set cluster/aks-weu-1 oidcIssuerEnabled=false");
+    let state: Value = serde_json::from_str(&azure("show -o json")).expect("the state is JSON");
+    let clusters = state["clusters"].as_array().expect("clusters").iter();
+    assert!(
+        clusters
+            .into_iter()
+            .all(|cluster| cluster["oidcIssuerProfile"]["enabled"] == false)
+    );
+    azure("fault {\"roleDelayMs\":5000} --over id-legacy --as mine");
+    assert!(azure("fault").contains("\"mine\""));
+    azure("fault --end mine");
+    assert!(!azure("fault").contains("\"mine\""));
+
+    // A job of GitHub Actions gets in without the secret, at whatever port its issuer is.
+    assert_eq!(
+        state["githubJobs"][0]["issuer"], state["servicePrincipals"][0]["federatedCredentials"][0]["issuer"],
+        "{state}"
+    );
+    let job = home.succeed(&format!("env --name {name} --pipeline github"));
+    let url = state["githubJobs"][0]["requestUrl"].as_str().expect("a URL");
+    assert!(
+        job.contains(&format!("ACTIONS_ID_TOKEN_REQUEST_URL='{url}'\n"))
+            && job.contains("AZURE_CLIENT_SECRET=''\n"),
+        "{job}"
+    );
+    let none = home.run(&format!("env --name {name} --pipeline azure-pipelines"));
+    assert!(String::from_utf8_lossy(&none.stderr).contains("hint: put one under `platform`"));
+
+    let again = home.run(&format!("azure --name {name} serve"));
+    assert_eq!(again.status.code(), Some(1), "it serves already");
+    home.succeed(&format!("down --name {name}"));
+    assert!(serve.0.wait().expect("it ends").success());
+    assert_eq!(traces(&name), Vec::<String>::new());
+}
+
+#[test]
 fn up_may_be_killed_at_any_moment() {
     let home = Home::new();
     let name = unique("half");
     let moments = ["spec.json", "kubeconfig", "logs/supervisor.log", "status.json"];
     for moment in moments {
         let mut up = home.command(&format!("up --name {name} --api-only --clusters 1"));
-        let mut up = up.stderr(Stdio::null()).spawn().expect("up starts");
+        let up = Running(up.stderr(Stdio::null()).spawn().expect("up starts"));
         wait(moment, || home.file(&name, moment).exists());
-        up.kill().expect("it can be killed");
-        up.wait().expect("it ends");
+        drop(up);
         home.succeed(&format!("down --name {name}"));
         assert_eq!(traces(&name), Vec::<String>::new(), "killed at {moment}");
     }

@@ -24,7 +24,11 @@ pub(super) fn state(document: &Value) -> String {
             vec![
                 text(&cluster["name"]),
                 text(&cluster["location"]),
-                text(&cluster["issuerUrl"]),
+                if cluster["oidcIssuerProfile"]["enabled"] == true {
+                    text(&cluster["issuerUrl"])
+                } else {
+                    "off".to_owned()
+                },
                 text(workload_identity),
             ]
         })

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::environment;
+use crate::environment::{self, pipeline};
 use crate::spec::{self, Cluster, FLEET_GROUP, SHARED_GROUP, Spec, VAULT};
 
 /// The operator's service principal.
@@ -20,11 +20,13 @@ pub fn seed(spec: &Spec) -> Value {
         "subscriptions": [{"id": spec.subscription_id(), "displayName": format!("Sandbox {}", spec.name)}],
         "entra": {"address": https(spec.range.entra())},
         "arm": {"address": https(spec.range.arm())},
+        "platform": platform(spec),
         "servicePrincipals": [{
             "displayName": OPERATOR,
             "clientId": spec.operator_client_id(),
             "objectId": spec.operator_object_id(),
             "secrets": [environment::operator_secret(spec)],
+            "federatedCredentials": trusted(spec),
         }],
         "resourceGroups": [
             {"name": FLEET_GROUP, "location": SHARED_REGION},
@@ -47,6 +49,50 @@ pub fn seed(spec: &Spec) -> Value {
             {"principal": OPERATOR, "role": "Role Based Access Control Administrator", "scope": shared},
         ],
     })
+}
+
+/// One job of each platform, and a machine to which no identity is assigned yet.
+fn platform(spec: &Spec) -> Value {
+    json!({
+        "address": https(spec.range.platform()),
+        "metadataAddress": format!("{}:80", spec.range.platform()),
+        "identityHeader": spec::uuid(&spec.name, "identity-header"),
+        "githubJobs": [{
+            "name": pipeline::JOB,
+            "repository": format!("{}/{}", pipeline::OWNER, pipeline::PROJECT),
+            "requestToken": pipeline::github_token(spec),
+        }],
+        "pipelineJobs": [{
+            "name": pipeline::JOB,
+            "organization": pipeline::OWNER,
+            "organizationId": pipeline::organization_id(spec),
+            "project": pipeline::PROJECT,
+            "accessToken": pipeline::access_token(spec),
+            "connections": [{"id": pipeline::connection_id(spec), "name": pipeline::CONNECTION}],
+        }],
+    })
+}
+
+/// The pipelines that sign in as the operator, without its secret.
+fn trusted(spec: &Spec) -> Value {
+    let (owner, project) = (pipeline::OWNER, pipeline::PROJECT);
+    let credential = |name: &str, issuer: String, subject: String| json!({"name": name, "issuer": issuer, "subject": subject, "audiences": ["api://AzureADTokenExchange"]});
+    json!([
+        credential(
+            "github",
+            pipeline::github(spec),
+            format!("repo:{owner}/{project}:ref:refs/heads/main"),
+        ),
+        credential(
+            "azure-pipelines",
+            format!(
+                "{}/{}",
+                pipeline::azure_pipelines(spec),
+                pipeline::organization_id(spec)
+            ),
+            format!("sc://{owner}/{project}/{}", pipeline::CONNECTION),
+        ),
+    ])
 }
 
 fn cluster(cluster: &Cluster) -> Value {

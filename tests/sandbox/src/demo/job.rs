@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::folder;
 use super::shell::{Shell, ShellError};
+use crate::azure::Access;
 use crate::files::{self, FileError};
 use crate::operator::{Operator, OperatorError};
 use crate::output::talk;
@@ -76,7 +77,12 @@ pub(super) fn run(state: &StateDir, spec: &Spec) -> Result<(), JobError> {
 
     heading("4. A deliberate break: on one cluster the federated credential trusts another subject");
     let wrong = format!("system:serviceaccount:{NAMESPACE}:someone-else");
-    break_subject(&Operator::sign_in(state, spec)?, &first, canary, &wrong)?;
+    break_subject(
+        &Operator::sign_in(state, &Access::of_spec(spec))?,
+        &first,
+        canary,
+        &wrong,
+    )?;
     let broken = shell.run(&verify, 1)?;
     let right = format!("system:serviceaccount:{NAMESPACE}:{ACCOUNT}");
     must_say(

@@ -38,8 +38,17 @@ impl Blob {
     }
 }
 
-/// The whole archive.
-pub(super) fn bytes(image: &Image) -> Result<Vec<u8>, ImageError> {
+/// A whole archive.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Archive {
+    /// The tar.
+    pub(super) bytes: Vec<u8>,
+    /// The manifest's digest, by which registries know the image: `sha256:…`.
+    pub(super) digest: String,
+}
+
+/// The archive of an image.
+pub(super) fn pack(image: &Image) -> Result<Archive, ImageError> {
     let bad_reference = || ImageError::BadReference {
         reference: image.reference.clone(),
     };
@@ -86,6 +95,7 @@ pub(super) fn bytes(image: &Image) -> Result<Vec<u8>, ImageError> {
         ),
         ("index.json".to_owned(), index.to_string().into_bytes()),
     ]);
+    let digest = format!("sha256:{}", manifest.digest());
     for blob in [layer, configuration, manifest] {
         files.insert(format!("blobs/sha256/{}", blob.digest()), blob.bytes);
     }
@@ -93,7 +103,8 @@ pub(super) fn bytes(image: &Image) -> Result<Vec<u8>, ImageError> {
     for (name, bytes) in &files {
         append(&mut archive, name, EntryType::Regular, 0o644, bytes).expect("memory takes every byte");
     }
-    Ok(archive.into_inner().expect("memory takes every byte"))
+    let bytes = archive.into_inner().expect("memory takes every byte");
+    Ok(Archive { bytes, digest })
 }
 
 fn configuration(image: &Image, layer_digest: &str) -> Value {
@@ -265,7 +276,8 @@ mod tests {
     #[test]
     fn every_digest_of_the_layout_is_the_digest_of_its_file() {
         let script = script();
-        let layout = unpack(&bytes(&image(script.path())).expect("an archive"));
+        let archive = pack(&image(script.path())).expect("an archive");
+        let layout = unpack(&archive.bytes);
         let index: Value = serde_json::from_slice(&layout["index.json"].2).expect("json");
         let blob = |descriptor: &Value| {
             let digest = descriptor["digest"]
@@ -281,6 +293,7 @@ mod tests {
             index["manifests"][0]["annotations"]["io.containerd.image.name"],
             "text.sandbox/text:dev"
         );
+        assert_eq!(index["manifests"][0]["digest"], archive.digest);
         let manifest: Value = serde_json::from_slice(&blob(&index["manifests"][0])).expect("json");
         let configuration: Value = serde_json::from_slice(&blob(&manifest["config"])).expect("json");
         assert_eq!(
@@ -310,14 +323,14 @@ mod tests {
         let mut backward = forward.clone();
         backward.entries.reverse();
         assert_eq!(
-            bytes(&forward).expect("an archive"),
-            bytes(&backward).expect("an archive")
+            pack(&forward).expect("an archive"),
+            pack(&backward).expect("an archive")
         );
     }
 
     #[test]
     fn a_dynamic_program_is_refused() {
-        let refused = bytes(&image(Path::new("/bin/sh")));
+        let refused = pack(&image(Path::new("/bin/sh")));
         assert!(
             matches!(refused, Err(ImageError::NotStatic { .. })),
             "{refused:?}"
