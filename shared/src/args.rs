@@ -33,7 +33,8 @@ pub struct AzureArgs {
     /// Tenant to sign in to; without it $AZURE_TENANT_ID
     #[arg(long, value_name = "ID", global = true)]
     pub tenant: Option<String>,
-    /// Subscription to look for clusters and vaults in; without it every readable one, or $AZURE_SUBSCRIPTION_ID
+    /// Subscription to look for clusters and vaults in; without it every readable one ($AZURE_SUBSCRIPTION_ID
+    /// narrows the search for clusters)
     #[arg(long, value_name = "ID", global = true)]
     pub subscription: Vec<String>,
     /// Cloud: public, usgov, china, or a JSON file that describes one; without it $AZURE_ENVIRONMENT
@@ -44,18 +45,28 @@ pub struct AzureArgs {
     pub ca_file: Option<PathBuf>,
 }
 
-/// A link of the sign-in chain.
+/// A link of the sign-in chain, in the order in which `auto` tries them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 pub enum AuthMethod {
-    /// The first of the others that is configured
+    /// The first of the others that is configured; in CI they must not be two principals
     #[default]
     Auto,
-    /// Client secret in `$AZURE_TENANT_ID`, `AZURE_CLIENT_ID`, `AZURE_CLIENT_SECRET`
+    /// Client of AZURE_CLIENT_ID with `AZURE_CLIENT_SECRET`, or with `AZURE_CLIENT_CERTIFICATE_PATH` (PEM)
     Environment,
     /// Federated token in the file that AZURE_FEDERATED_TOKEN_FILE names
     FederatedFile,
+    /// Service connection of the Azure Pipelines job (`SYSTEM_ACCESSTOKEN` must be handed to it)
+    AzurePipelines,
+    /// OIDC token of the GitHub Actions job (`id-token: write`)
+    Github,
+    /// Token that the workload identity webhook gave to this pod
+    WorkloadIdentity,
+    /// Managed identity of this machine or app; AZURE_CLIENT_ID chooses a user-assigned one
+    ManagedIdentity,
     /// Whoever is signed in to the Azure CLI
     AzureCli,
+    /// Whoever is signed in to the Azure Developer CLI
+    Azd,
 }
 
 /// Whether and how a command that writes asks first.
@@ -78,7 +89,7 @@ pub struct ConfirmArgs {
 #[command(next_help_heading = "Output")]
 pub struct OutputArgs {
     /// Format of the result on standard output
-    #[arg(short, long, value_enum, default_value_t, global = true)]
+    #[arg(short, long, value_parser = OutputFormat::of_every_command(), default_value = "table", global = true)]
     pub output: OutputFormat,
     /// Print nothing but the result, warnings and errors
     #[arg(short, long, global = true, conflicts_with = "verbose")]

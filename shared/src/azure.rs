@@ -8,11 +8,13 @@ mod credential;
 mod entra;
 mod failure;
 mod id;
+mod scope;
 
 pub use arm::{Arm, ArmError};
 pub use cloud::{Cloud, CloudError};
 pub use credential::{LinkAnswer, SignInError};
 pub use id::{ArmId, ArmIdError};
+pub use scope::{Scope, ScopeError};
 
 use crate::args::AzureArgs;
 use crate::env::{self, Env};
@@ -38,8 +40,11 @@ pub struct Azure {
     pub roots: TrustedRoots,
     /// Who is signed in.
     pub principal: Principal,
-    /// The subscriptions to look for clusters and vaults in, as the user named them; empty means every readable one.
+    /// The subscriptions to look for resources in, as the user named them; empty means every readable one.
     pub subscriptions: Vec<String>,
+    /// The subscriptions to look for clusters in. `AZURE_SUBSCRIPTION_ID`, which pipelines set, narrows only these: the
+    /// vault that many clusters share is in a subscription of its own.
+    pub cluster_subscriptions: Vec<String>,
 }
 
 /// Who is signed in, as the first token says.
@@ -56,6 +61,13 @@ pub struct Principal {
     pub name: Option<String>,
 }
 
+impl Principal {
+    /// Whether another sign-in is as the same principal of the same tenant.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        self.tenant == other.tenant && self.object_id == other.object_id && self.object_id.is_some()
+    }
+}
+
 impl std::fmt::Display for Principal {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let who = self
@@ -64,6 +76,16 @@ impl std::fmt::Display for Principal {
             .or(self.object_id.as_deref())
             .unwrap_or("unknown principal");
         write!(formatter, "{who} of tenant {} ({})", self.tenant, self.method)
+    }
+}
+
+/// A token for the API servers of AKS clusters. It has no `Debug`: it must not reach a log.
+pub struct AksToken(azure_core::credentials::Secret);
+
+impl AksToken {
+    /// The token itself.
+    pub fn expose(&self) -> &str {
+        self.0.secret()
     }
 }
 
@@ -84,7 +106,20 @@ pub enum AzureError {
     Arm(#[from] ArmError),
 }
 
+/// The application behind the API servers of AKS clusters with Entra's sign-in, the same in every cloud
+/// (<https://learn.microsoft.com/azure/aks/kubelogin-authentication>).
+const AKS_SERVER: &str = "6dae42f8-4368-4678-94ff-3960e28e3630/.default";
+
 impl Azure {
+    /// A token for the API servers of AKS clusters, replaced shortly before its end.
+    pub async fn aks_token(&self) -> Result<AksToken, AzureError> {
+        let token = self.arm.tokens().token(AKS_SERVER).await;
+        let token = token.map_err(|source| ArmError::Token {
+            source: Box::new(source),
+        })?;
+        Ok(AksToken(token))
+    }
+
     /// Resolves the cloud and signs in: the first token, for ARM, is minted here.
     ///
     /// # Errors
@@ -95,9 +130,10 @@ impl Azure {
         let http = roots.http_client(REQUEST_TIMEOUT)?;
         let (tokens, principal) = Tokens::sign_in(args, env, &cloud, &http).await?;
         let arm = Arm::new(&cloud, http.clone(), Arc::new(tokens));
-        let mut subscriptions = args.subscription.clone();
-        if subscriptions.is_empty() {
-            subscriptions.extend(env.get(env::azure::SUBSCRIPTION_ID));
+        let subscriptions = args.subscription.clone();
+        let mut cluster_subscriptions = subscriptions.clone();
+        if cluster_subscriptions.is_empty() {
+            cluster_subscriptions.extend(env.get(env::azure::SUBSCRIPTION_ID));
         }
         Ok(Self {
             cloud,
@@ -106,6 +142,7 @@ impl Azure {
             roots,
             principal,
             subscriptions,
+            cluster_subscriptions,
         })
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::args::KubeArgs;
 use crate::env::{self, Env};
-use crate::exec_plugin::Plugin;
+use crate::exec_plugin::{Plugin, PluginError};
 use crate::identity::{Audience, Issuer, ServiceAccountRef};
 use crate::kubeconfig::Kubeconfig;
 use crate::trust::TrustedRoots;
@@ -15,7 +15,7 @@ use kube::{Api, Client};
 use serde::Deserialize;
 use std::io::IsTerminal;
 use std::time::Duration;
-use tower::util::MapErrLayer;
+use tower::util::{MapErrLayer, MapRequestLayer};
 use url::Url;
 
 /// A cluster that requests can be sent to.
@@ -75,6 +75,23 @@ pub enum ClusterError {
         /// Why.
         source: Box<kube::Error>,
     },
+}
+
+impl ClusterError {
+    /// Whether the API server did not answer at all, rather than with a refusal.
+    pub fn is_unreachable(&self) -> bool {
+        match self {
+            // Whoever has no credential does not even ask.
+            _ if PluginError::among_causes(self).is_some() => false,
+            Self::Config { .. } => false,
+            Self::Request { source, .. } => match source.as_ref() {
+                // A gateway before an API server that is down.
+                kube::Error::Api(status) => matches!(status.code, 502..=504),
+                kube::Error::HyperError(_) | kube::Error::Service(_) | kube::Error::ReadEvents(_) => true,
+                _ => false,
+            },
+        }
+    }
 }
 
 /// What the API server publishes about its tokens, from `/.well-known/openid-configuration`.
@@ -240,7 +257,11 @@ impl Cluster {
 fn client(config: kube::Config, plugin: Plugin) -> Result<Client, Box<dyn std::error::Error + Send + Sync>> {
     let builder = ClientBuilder::try_from(config).map_err(|error| plugin.mask(error.into()))?;
     let mask = MapErrLayer::new(move |error| plugin.mask(error));
-    Ok(builder.with_layer(&mask).build())
+    let count = MapRequestLayer::new(|request: http::Request<_>| {
+        crate::requests::count_cluster();
+        request
+    });
+    Ok(builder.with_layer(&count).with_layer(&mask).build())
 }
 
 fn kubeconfig_proxy(kubeconfig: &Kubeconfig, context: &str) -> Option<String> {

@@ -1,6 +1,7 @@
 //! From `main` to an exit code: parse the flags, start the runtime, run the command, tell its failure.
 
 use crate::args::OutputArgs;
+use crate::ci::CiChoice;
 use crate::env::Env;
 use crate::exit::ExitStatus;
 use crate::failure::{API_VERSION, Failure};
@@ -30,6 +31,11 @@ pub trait Command {
 
     /// The flags that decide what is printed.
     fn output(&self) -> &OutputArgs;
+
+    /// Which CI system is told of what happens.
+    fn ci(&self) -> CiChoice {
+        CiChoice::Auto
+    }
 
     /// Does what the flags say.
     fn run(self, session: &Session) -> impl Future<Output = Result<ExitStatus, Failure>> + Send;
@@ -96,7 +102,7 @@ fn asked_format(arguments: impl Iterator<Item = OsString>) -> OutputFormat {
 /// Runs a parsed command to its exit code.
 pub fn run<C: Command>(command: C) -> ExitCode {
     let env = Env::Process;
-    let ui = Ui::new(command.output(), &env);
+    let ui = Ui::new(command.output(), &env).telling(command.ci(), &env);
     trace_to_stderr(ui.verbosity());
     // The first provider that is installed wins; azure_core, kube and reqwest all bring the same one.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();

@@ -22,6 +22,8 @@ pub mod azure {
     pub const CLIENT_ID: &str = "AZURE_CLIENT_ID";
     /// Secret of that application.
     pub const CLIENT_SECRET: &str = "AZURE_CLIENT_SECRET";
+    /// PEM file with that application's certificate and its private key.
+    pub const CLIENT_CERTIFICATE_PATH: &str = "AZURE_CLIENT_CERTIFICATE_PATH";
     /// File with a federated token.
     pub const FEDERATED_TOKEN_FILE: &str = "AZURE_FEDERATED_TOKEN_FILE";
     /// Subscription to look for clusters in.
@@ -36,6 +38,36 @@ pub mod azure {
     pub const PROBE_IMAGE: &str = "AKS_WI_PROBE_IMAGE";
 }
 
+/// Variables by which pipelines and machines offer an identity.
+pub mod offered {
+    /// Where an Azure Pipelines job asks for the token of a service connection.
+    pub const PIPELINES_URI: &str = "SYSTEM_OIDCREQUESTURI";
+    /// The job's own token, which it sees only when the pipeline hands it over.
+    pub const PIPELINES_TOKEN: &str = "SYSTEM_ACCESSTOKEN";
+    /// Id of the service connection, set by the tasks that take one.
+    pub const PIPELINES_CONNECTION: &str = "AZURESUBSCRIPTION_SERVICE_CONNECTION_ID";
+    /// Client id of the service connection.
+    pub const PIPELINES_CLIENT: &str = "AZURESUBSCRIPTION_CLIENT_ID";
+    /// Tenant of the service connection.
+    pub const PIPELINES_TENANT: &str = "AZURESUBSCRIPTION_TENANT_ID";
+    /// Where a GitHub Actions job asks for its OIDC token; only with the permission `id-token: write`.
+    pub const GITHUB_URL: &str = "ACTIONS_ID_TOKEN_REQUEST_URL";
+    /// What it shows there.
+    pub const GITHUB_TOKEN: &str = "ACTIONS_ID_TOKEN_REQUEST_TOKEN";
+    /// Where App Service, Functions and Container Apps give out their managed identity's tokens.
+    pub const IDENTITY_ENDPOINT: &str = "IDENTITY_ENDPOINT";
+}
+
+/// Variables that say where container tools keep the credentials of registries.
+pub mod registry {
+    /// Folder of docker's `config.json`; without it `~/.docker`.
+    pub const DOCKER_CONFIG: &str = "DOCKER_CONFIG";
+    /// podman's credentials file.
+    pub const AUTH_FILE: &str = "REGISTRY_AUTH_FILE";
+    /// Folder under which podman keeps that file when nobody named another.
+    pub const RUNTIME_DIR: &str = "XDG_RUNTIME_DIR";
+}
+
 /// Variables that tell what kind of place the command runs in.
 pub mod place {
     /// Set to anything but `false` by most CI systems.
@@ -44,6 +76,12 @@ pub mod place {
     pub const TF_BUILD: &str = "TF_BUILD";
     /// Set to `true` by GitHub Actions.
     pub const GITHUB_ACTIONS: &str = "GITHUB_ACTIONS";
+    /// File to which a step of GitHub Actions writes its outputs.
+    pub const GITHUB_OUTPUT: &str = "GITHUB_OUTPUT";
+    /// File to which a step of GitHub Actions writes what its page shows.
+    pub const GITHUB_STEP_SUMMARY: &str = "GITHUB_STEP_SUMMARY";
+    /// Folder of Azure Pipelines for what outlives a step and not its job.
+    pub const AGENT_TEMPDIRECTORY: &str = "AGENT_TEMPDIRECTORY";
     /// Any value but the empty one switches colours off.
     pub const NO_COLOR: &str = "NO_COLOR";
     /// Any value but the empty one or `0` switches colours on.

@@ -12,7 +12,7 @@ use std::error::Error;
 pub const API_VERSION: &str = "kubectl-wi/v1alpha1";
 
 /// An error at the top of a command.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Failure {
     /// How the process ends.
     pub status: ExitStatus,

@@ -1,14 +1,25 @@
-//! SIGINT and SIGTERM as one cancellation that remembers which signal came.
+//! SIGINT and SIGTERM as one cancellation that remembers which signal came and how often.
+//!
+//! The first signal asks a command to stop, the second one no longer waits for what it has started, the third one
+//! leaves everything where it is.
 
 use crate::exit::ExitStatus;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::Duration;
+#[cfg(unix)]
+use std::time::Instant;
 use tokio_util::sync::CancellationToken;
+
+/// What follows this fast is the same wish: `timeout` signals a process and its group, Ctrl-C all of a group.
+const SAME_WISH: Duration = Duration::from_millis(300);
 
 /// A wish to stop, told to all parts of a command.
 #[derive(Debug, Clone, Default)]
 pub struct Interrupt {
     token: CancellationToken,
+    forced: CancellationToken,
+    abandoned: CancellationToken,
     signal: Arc<AtomicU8>,
 }
 
@@ -18,7 +29,7 @@ impl Interrupt {
         Self::default()
     }
 
-    /// Listens for SIGINT and SIGTERM from now on; the first one cancels, later ones change nothing here.
+    /// Listens for SIGINT and SIGTERM from now on.
     pub fn listen() -> std::io::Result<Self> {
         let interrupt = Self::new();
         #[cfg(unix)]
@@ -28,12 +39,16 @@ impl Interrupt {
             let mut term = signal(SignalKind::terminate())?;
             let raised = interrupt.clone();
             tokio::spawn(async move {
+                let mut last: Option<Instant> = None;
                 loop {
                     let status = tokio::select! {
                         _ = int.recv() => ExitStatus::Interrupted,
                         _ = term.recv() => ExitStatus::Terminated,
                     };
-                    raised.raise(status);
+                    if last.is_none_or(|last| last.elapsed() > SAME_WISH) {
+                        raised.insist(status);
+                    }
+                    last = Some(Instant::now());
                 }
             });
         }
@@ -42,7 +57,7 @@ impl Interrupt {
             let raised = interrupt.clone();
             tokio::spawn(async move {
                 while tokio::signal::ctrl_c().await.is_ok() {
-                    raised.raise(ExitStatus::Interrupted);
+                    raised.insist(ExitStatus::Interrupted);
                 }
             });
         }
@@ -55,6 +70,26 @@ impl Interrupt {
             .signal
             .compare_exchange(0, status.code(), Ordering::SeqCst, Ordering::SeqCst);
         self.token.cancel();
+    }
+
+    /// One more signal: the first cancels, the second forces, the third abandons.
+    pub fn insist(&self, status: ExitStatus) {
+        if self.forced.is_cancelled() {
+            self.abandoned.cancel();
+        } else if self.token.is_cancelled() {
+            self.forced.cancel();
+        }
+        self.raise(status);
+    }
+
+    /// Waits until the user does not want to wait for what was started.
+    pub async fn forced(&self) {
+        self.forced.cancelled().await;
+    }
+
+    /// Waits until the user wants the command to leave everything where it is.
+    pub async fn abandoned(&self) {
+        self.abandoned.cancelled().await;
     }
 
     /// Waits until the command is asked to stop.
@@ -73,5 +108,25 @@ impl Interrupt {
     /// Whether the command was asked to stop.
     pub fn is_raised(&self) -> bool {
         self.token.is_cancelled()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn every_further_signal_asks_for_more() {
+        let interrupt = Interrupt::new();
+        interrupt.raise(ExitStatus::Terminated);
+        interrupt.raise(ExitStatus::Interrupted);
+        interrupt.cancelled().await;
+        assert!(!interrupt.forced.is_cancelled());
+        interrupt.insist(ExitStatus::Interrupted);
+        interrupt.forced().await;
+        assert!(!interrupt.abandoned.is_cancelled());
+        interrupt.insist(ExitStatus::Interrupted);
+        interrupt.abandoned().await;
+        assert_eq!(interrupt.status(), Some(ExitStatus::Terminated));
     }
 }

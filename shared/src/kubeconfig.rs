@@ -1,9 +1,8 @@
 //! The user's kubeconfig: found and merged as client-go does it, read only, contexts chosen by name or glob.
 
-use crate::args::KubeArgs;
 use crate::env::{self, Env};
 use crate::failure::Failure;
-use kube::config::Kubeconfig as File;
+use kube::config::{AuthInfo, Kubeconfig as File};
 use std::path::{Path, PathBuf};
 
 /// The merged kubeconfig.
@@ -139,17 +138,69 @@ impl Kubeconfig {
             .collect())
     }
 
-    /// Loads the kubeconfig that the flags name and selects the contexts that they name.
-    pub fn load_selected(args: &KubeArgs, env: &Env) -> Result<(Self, Vec<String>), KubeconfigError> {
-        let kubeconfig = Self::load(args.kubeconfig.as_deref(), env)?;
-        let contexts = kubeconfig.select(&args.context)?;
-        Ok((kubeconfig, contexts))
+    /// Adds the cluster of another kubeconfig, whose current context it becomes under the name of `context`. Where that
+    /// one leaves the sign-in to a plugin, the token of `token_file` stands for it.
+    pub fn add(&mut self, context: &str, other: &str, token_file: &Path) -> Result<(), KubeconfigError> {
+        let path = || PathBuf::from(context);
+        let mut other = File::from_yaml(other).map_err(|source| KubeconfigError::Load {
+            path: path(),
+            source: Box::new(source),
+        })?;
+        let current = other.current_context.take().unwrap_or_default();
+        let named = other.contexts.into_iter().find(|named| named.name == current);
+        let mut named = named.ok_or(KubeconfigError::NoCurrentContext)?;
+        context.clone_into(&mut named.name);
+        let found = named.context.as_mut().ok_or(KubeconfigError::NoCurrentContext)?;
+        let mut cluster = other
+            .clusters
+            .into_iter()
+            .find(|named| named.name == found.cluster);
+        let user = found.user.take().unwrap_or_default();
+        let mut user = other.auth_infos.into_iter().find(|named| named.name == user);
+        if let Some(user) = &mut user {
+            context.clone_into(&mut user.name);
+            if let Some(credential) = &mut user.auth_info {
+                sign_in_by(credential, token_file);
+            }
+        }
+        if let Some(cluster) = &mut cluster {
+            context.clone_into(&mut cluster.name);
+        }
+        context.clone_into(&mut found.cluster);
+        found.user = Some(context.to_owned());
+        self.file.clusters.extend(cluster);
+        self.file.auth_infos.extend(user);
+        self.file.contexts.push(named);
+        Ok(())
+    }
+
+    /// Lets the token of a file stand for the plugin that a context's user signs in by, if that is how it does.
+    pub fn replace_plugin(&mut self, context: &str, token_file: &Path) {
+        let user = self.file.contexts.iter().find(|named| named.name == context);
+        let user = user.and_then(|named| named.context.as_ref()?.user.clone());
+        let users = self.file.auth_infos.iter_mut();
+        for credential in users
+            .filter(|named| Some(&named.name) == user.as_ref())
+            .filter_map(|named| named.auth_info.as_mut())
+        {
+            sign_in_by(credential, token_file);
+        }
     }
 
     /// The namespace that a context sets for itself, as kubectl would use it without `-n`.
     pub fn namespace_of(&self, context: &str) -> Option<&str> {
         let named = self.file.contexts.iter().find(|named| named.name == context)?;
         named.context.as_ref()?.namespace.as_deref()
+    }
+}
+
+/// Puts a token in the place of a plugin.
+fn sign_in_by(credential: &mut AuthInfo, token_file: &Path) {
+    if credential.exec.is_some() || credential.auth_provider.is_some() {
+        *credential = AuthInfo {
+            token_file: Some(token_file.to_string_lossy().into_owned()),
+            ..AuthInfo::default()
+        };
     }
 }
 
@@ -212,6 +263,40 @@ mod tests {
             Kubeconfig::load(Some(Path::new("/absent")), &env),
             Err(KubeconfigError::Load { .. })
         ));
+    }
+
+    #[test]
+    fn an_added_cluster_signs_in_by_the_token_where_a_plugin_would() {
+        let env = Env::of::<&str, &str>([]);
+        let other = |user: &str| {
+            format!(
+                "apiVersion: v1\nkind: Config\ncurrent-context: aks\n\
+                 contexts: [{{name: aks, context: {{cluster: aks, user: clusterUser}}}}]\n\
+                 clusters: [{{name: aks, cluster: {{server: 'https://aks.example'}}}}]\n\
+                 users: [{{name: clusterUser, user: {user}}}]\n"
+            )
+        };
+        let mut kubeconfig = Kubeconfig::load(None, &env).unwrap();
+        let plugin = "{exec: {apiVersion: client.authentication.k8s.io/v1, command: kubelogin}}";
+        kubeconfig
+            .add("azure/one", &other(plugin), Path::new("/run/token"))
+            .unwrap();
+        kubeconfig
+            .add("azure/two", &other("{token: own}"), Path::new("/run/token"))
+            .unwrap();
+        assert_eq!(kubeconfig.contexts(), ["azure/one", "azure/two"]);
+        let value = serde_json::to_value(kubeconfig.file()).unwrap();
+        assert_eq!(value["clusters"][0]["name"], "azure/one");
+        assert_eq!(
+            value["users"][0],
+            serde_json::json!({"name": "azure/one", "user": {"tokenFile": "/run/token"}})
+        );
+        assert_eq!(value["users"][1]["user"]["token"], "own");
+        assert!(
+            kubeconfig
+                .add("x", "kind: Config", Path::new("/run/token"))
+                .is_err()
+        );
     }
 
     #[test]

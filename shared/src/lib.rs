@@ -5,6 +5,7 @@
 
 pub mod args;
 pub mod azure;
+pub mod ci;
 pub mod cluster;
 pub mod entry;
 pub mod env;
@@ -17,6 +18,9 @@ pub mod injection;
 pub mod interrupt;
 pub mod kubeconfig;
 pub mod labels;
+pub mod markdown;
+pub mod requests;
+pub mod shell;
 pub mod template;
 pub mod trust;
 pub mod ui;

@@ -98,6 +98,15 @@ impl TrustedRoots {
     /// An HTTP client that believes the system's roots and these, follows no redirect (a token must not travel)
     /// and gives up on a request after `timeout`.
     pub fn http_client(&self, timeout: Duration) -> Result<reqwest::Client, TrustError> {
+        Ok(self.builder(timeout)?.https_only(true).build()?)
+    }
+
+    /// The same for what carries no token, also by plain HTTP.
+    pub fn open_http_client(&self, timeout: Duration) -> Result<reqwest::Client, TrustError> {
+        Ok(self.builder(timeout)?.build()?)
+    }
+
+    fn builder(&self, timeout: Duration) -> Result<reqwest::ClientBuilder, TrustError> {
         let certificates = self
             .der
             .iter()
@@ -108,10 +117,18 @@ impl TrustedRoots {
             .redirect(reqwest::redirect::Policy::none())
             .connect_timeout(Duration::from_secs(20))
             .timeout(timeout)
-            .https_only(true)
-            .tls_certs_merge(certificates)
-            .build()?)
+            .tls_certs_merge(certificates))
     }
+}
+
+/// An HTTP client for what this machine itself offers, on a link-local or loopback address: in plain HTTP and past any
+/// proxy, as Azure's metadata service demands.
+pub(crate) fn machine_client() -> Result<reqwest::Client, TrustError> {
+    Ok(reqwest::Client::builder()
+        .redirect(reqwest::redirect::Policy::none())
+        .no_proxy()
+        .timeout(Duration::from_secs(10))
+        .build()?)
 }
 
 /// The system's roots, without those that the TLS stack cannot read: one of them must not spoil the others.

@@ -1,12 +1,14 @@
 //! The only place that prints and asks: data on standard output, everything else on standard error.
 
 use crate::args::{ColorChoice, ConfirmArgs, OutputArgs};
+use crate::ci::{CiChoice, CiSystem};
 use crate::env::{Env, place};
 use crate::failure::Failure;
 use crate::format::{self, OutputFormat};
 use console::style;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
+use std::borrow::Cow;
 use std::io::{self, IsTerminal, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -23,6 +25,10 @@ pub struct Ui {
     wrote_document: Arc<AtomicBool>,
     progress: MultiProgress,
     bars: bool,
+    /// The system that would act on commands in either output.
+    ci: Option<CiSystem>,
+    /// The system that is told of what happens.
+    told: Option<CiSystem>,
 }
 
 impl Ui {
@@ -47,7 +53,22 @@ impl Ui {
             wrote_document: Arc::default(),
             progress: MultiProgress::with_draw_target(target),
             bars,
+            ci: CiSystem::of(env),
+            told: CiSystem::of(env),
         }
+    }
+
+    /// The same for another CI system than the environment names. Who is told of nothing acts on commands all the same.
+    #[must_use]
+    pub fn telling(mut self, choice: CiChoice, env: &Env) -> Self {
+        self.told = choice.told(env);
+        self.ci = self.told.or(self.ci);
+        self
+    }
+
+    /// The CI system that is told of what happens.
+    pub const fn told_system(&self) -> Option<CiSystem> {
+        self.told
     }
 
     /// The format that the user asked for.
@@ -72,6 +93,7 @@ impl Ui {
 
     /// Writes data to standard output. A reader that has gone away (`| head`) is no error.
     pub fn data(&self, text: &str) -> io::Result<()> {
+        let text = self.defused(text);
         self.progress.suspend(|| {
             let mut out = io::stdout().lock();
             match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
@@ -83,10 +105,18 @@ impl Ui {
 
     /// Writes the command's document as JSON or YAML to standard output; the formats for people print nothing.
     pub fn document<T: Serialize>(&self, document: &T) -> Result<(), Failure> {
+        // What the CI system would take for a command is escaped as JSON does it: the document says the same.
+        let escaped = |text: String| match self.ci {
+            Some(_) => text.replace("##", "\\u0023#"),
+            None => text,
+        };
         let text = match self.format {
-            OutputFormat::Json => format::to_json(document),
+            OutputFormat::Json => format::to_json(document).map(escaped),
+            OutputFormat::Ndjson => format::to_json_line(document).map(escaped),
             OutputFormat::Yaml => format::to_yaml(document),
-            OutputFormat::Table | OutputFormat::Wide | OutputFormat::Name => return Ok(()),
+            OutputFormat::Table | OutputFormat::Wide | OutputFormat::Name | OutputFormat::Values => {
+                return Ok(());
+            }
         };
         let text = text.map_err(|error| Failure::from_error(crate::ExitStatus::Failed, &error))?;
         self.wrote_document.store(true, Ordering::SeqCst);
@@ -143,7 +173,9 @@ impl Ui {
         let prefix = prefix.into();
         let bar = self.bars.then(|| {
             let bar = self.progress.add(ProgressBar::new_spinner());
-            if let Ok(style) = ProgressStyle::with_template("{spinner:.cyan} {prefix:.bold} {wide_msg}") {
+            if let Ok(style) =
+                ProgressStyle::with_template("{spinner:.cyan} {prefix:.bold} {elapsed:>3} {wide_msg}")
+            {
                 bar.set_style(style);
             }
             bar.set_prefix(prefix.clone());
@@ -155,6 +187,22 @@ impl Ui {
             prefix,
             bar,
         }
+    }
+
+    /// Starts a bar that fills up as parts of a whole come to their end; there is none where no bars are drawn.
+    pub fn gauge(&self, prefix: impl Into<String>, parts: usize) -> Gauge {
+        let bar = self.bars.then(|| {
+            let bar = self.progress.add(ProgressBar::new(parts as u64));
+            if let Ok(style) = ProgressStyle::with_template(
+                "{prefix:.bold} [{bar:30.cyan}] {pos}/{len} {elapsed} {wide_msg}",
+            ) {
+                bar.set_style(style.progress_chars("=> "));
+            }
+            bar.set_prefix(prefix.into());
+            bar.enable_steady_tick(Duration::from_secs(1));
+            bar
+        });
+        Gauge { bar }
     }
 
     /// Asks before something is written; see [`ConfirmArgs`].
@@ -172,22 +220,68 @@ impl Ui {
             );
         }
         let question = question.to_owned();
-        // A blocking prompt on its own thread: a signal can still end the command while it waits.
-        let (sender, receiver) = tokio::sync::oneshot::channel();
-        std::thread::spawn(move || {
-            let answer = dialoguer::Confirm::new()
-                .with_prompt(question)
-                .default(false)
-                .interact();
-            let _ = sender.send(answer);
-        });
-        match receiver.await {
-            Ok(Ok(true)) => Ok(()),
-            _ => Err(Failure::usage("declined; nothing was changed")),
+        let confirm = || dialoguer::Confirm::new().with_prompt(question).default(false);
+        match self.prompt(|| confirm().interact()).await {
+            Some(true) => Ok(()),
+            Some(false) | None => Err(Failure::usage("declined; nothing was changed")),
         }
     }
 
+    /// Asks for one of several items; the index of the chosen one, none when the prompt is left.
+    pub async fn choose(&self, question: &str, items: &[String], first: usize) -> Option<usize> {
+        let (question, items) = (question.to_owned(), items.to_vec());
+        let select = move || {
+            let select = dialoguer::Select::new().with_prompt(question).items(items);
+            select.default(first).interact()
+        };
+        self.prompt(select).await
+    }
+
+    /// Asks for any number of several items; their indices, none when the prompt is left.
+    pub async fn choose_many(&self, question: &str, items: &[String]) -> Option<Vec<usize>> {
+        let (question, items) = (format!("{question} (space marks, enter ends)"), items.to_vec());
+        let select = || dialoguer::MultiSelect::new().with_prompt(question).items(items);
+        self.prompt(|| select().interact()).await
+    }
+
+    /// Asks for a text; none when the prompt is left.
+    pub async fn ask(&self, question: &str) -> Option<String> {
+        let question = question.to_owned();
+        let input = || dialoguer::Input::<String>::new().with_prompt(question);
+        self.prompt(|| input().interact_text()).await
+    }
+
+    /// Runs a blocking prompt on its own thread: a signal can still end the command while it waits.
+    async fn prompt<T: Send + 'static>(
+        &self,
+        prompt: impl FnOnce() -> dialoguer::Result<T> + Send + 'static,
+    ) -> Option<T> {
+        let (sender, receiver) = tokio::sync::oneshot::channel();
+        std::thread::spawn(move || {
+            let answer = prompt();
+            if answer.is_err() {
+                // A prompt that is left by a signal leaves the cursor hidden.
+                let _ = console::Term::stderr().show_cursor();
+            }
+            let _ = sender.send(answer);
+        });
+        receiver.await.ok()?.ok()
+    }
+
+    /// Hands a command of ours to the CI system, whatever `-q` says.
+    pub fn ci_command(&self, command: &str) {
+        self.write_line(command);
+    }
+
+    fn defused<'a>(&self, text: &'a str) -> Cow<'a, str> {
+        self.ci.map_or(Cow::Borrowed(text), |ci| ci.defused(text))
+    }
+
     fn say(&self, text: &str) {
+        self.write_line(&self.defused(text));
+    }
+
+    fn write_line(&self, text: &str) {
         self.progress.suspend(|| {
             // Standard error that is gone leaves nobody to tell.
             let _ = writeln!(io::stderr().lock(), "{text}");
@@ -218,6 +312,36 @@ impl Task {
             bar.finish_and_clear();
         }
         self.ui.status(&format!("{}: {message}", self.prefix));
+    }
+}
+
+/// A bar that fills up; it goes when this is dropped.
+#[derive(Debug)]
+pub struct Gauge {
+    bar: Option<ProgressBar>,
+}
+
+impl Gauge {
+    /// One more part has come to its end.
+    pub fn advance(&self) {
+        if let Some(bar) = &self.bar {
+            bar.inc(1);
+        }
+    }
+
+    /// Says something of what has ended, or of what is waited for.
+    pub fn say(&self, message: &str) {
+        if let Some(bar) = &self.bar {
+            bar.set_message(message.to_owned());
+        }
+    }
+}
+
+impl Drop for Gauge {
+    fn drop(&mut self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
     }
 }
 

@@ -1,10 +1,13 @@
 //! Writes what a plan says, one object after the other, and looks nothing up.
 
+mod error;
+
+pub use error::ApplyError;
+
 use crate::names;
 use crate::outcome::{ChangeRecord, Outcome};
-use crate::plan::{AccountSpec, Plan};
-use aks_shared::ExitStatus;
-use aks_shared::azure::arm::role_definition_id;
+use crate::plan::{AccountSpec, Change, GrantSpec, Plan, PolicySpec};
+use aks_shared::azure::arm::Arm;
 use aks_shared::azure::{ArmError, Azure};
 use aks_shared::cluster::Cluster;
 use aks_shared::identity::Trust;
@@ -14,59 +17,6 @@ use k8s_openapi::api::core::v1::{Namespace, ServiceAccount};
 use kube::Api;
 use kube::api::{Patch, PatchParams, PostParams};
 use serde_json::{Map, Value, json};
-
-/// A plan could not be carried out to its end. What was done before stays and is valid.
-#[derive(Debug, thiserror::Error)]
-pub enum ApplyError {
-    /// The plan has conflicts; nothing was written.
-    #[error("the plan cannot be applied: {}", conflicts.join("; "))]
-    Conflicts {
-        /// What stands in the way.
-        conflicts: Vec<String>,
-    },
-    /// Azure refused a write.
-    #[error("cannot write {what}")]
-    Azure {
-        /// What was to be written.
-        what: String,
-        /// Why.
-        source: ArmError,
-        /// What was changed before.
-        changes: Vec<ChangeRecord>,
-    },
-    /// The command was asked to stop; what was under way was finished.
-    #[error("interrupted before {what} was written")]
-    Interrupted {
-        /// What was to be written next.
-        what: String,
-        /// The status to exit with.
-        status: ExitStatus,
-        /// What was changed before.
-        changes: Vec<ChangeRecord>,
-    },
-    /// The cluster refused a write.
-    #[error("cannot write {what}")]
-    Cluster {
-        /// What was to be written.
-        what: String,
-        /// Why.
-        source: Box<kube::Error>,
-        /// What was changed before.
-        changes: Vec<ChangeRecord>,
-    },
-}
-
-impl ApplyError {
-    /// What was changed before it failed.
-    pub fn changes(&self) -> &[ChangeRecord] {
-        match self {
-            Self::Conflicts { .. } => &[],
-            Self::Azure { changes, .. }
-            | Self::Cluster { changes, .. }
-            | Self::Interrupted { changes, .. } => changes,
-        }
-    }
-}
 
 /// Carries out a plan; an empty one writes nothing and gives the same outcome.
 ///
@@ -84,27 +34,43 @@ pub async fn apply(
     if !conflicts.is_empty() {
         return Err(ApplyError::Conflicts { conflicts });
     }
-    let mut writer = Writer {
-        azure,
-        cluster,
-        interrupt,
-        say,
-        changes: Vec::new(),
-    };
+    let mut writer = Writer::new("write", azure, interrupt, say);
     let (client_id, principal_id) = writer.identity(plan).await?;
+    // A stale one first: the identity may be full.
+    writer.stale(plan).await?;
     writer.credential(plan).await?;
     writer.grants(plan, &principal_id).await?;
-    writer.namespace(plan).await?;
-    writer.account(plan, &client_id).await?;
+    writer.namespace(cluster, plan).await?;
+    writer.account(cluster, plan, &client_id).await?;
     Ok(Outcome::of(plan, client_id, principal_id, writer.changes))
 }
 
-struct Writer<'a> {
-    azure: &'a Azure,
-    cluster: &'a Cluster,
+/// Changes one object after the other, until one fails or the command is asked to stop.
+pub(crate) struct Writer<'a> {
+    /// What is done, for errors: `write` or `delete`.
+    verb: &'static str,
+    /// Gives up between two tries when the command is asked to stop.
+    pub(crate) arm: Arm,
     interrupt: &'a Interrupt,
     say: &'a (dyn Fn(&str) + Sync),
-    changes: Vec<ChangeRecord>,
+    pub(crate) changes: Vec<ChangeRecord>,
+}
+
+impl<'a> Writer<'a> {
+    pub(crate) fn new(
+        verb: &'static str,
+        azure: &Azure,
+        interrupt: &'a Interrupt,
+        say: &'a (dyn Fn(&str) + Sync),
+    ) -> Self {
+        Self {
+            verb,
+            arm: azure.arm.stopped_by(interrupt),
+            interrupt,
+            say,
+            changes: Vec::new(),
+        }
+    }
 }
 
 impl Writer<'_> {
@@ -118,7 +84,6 @@ impl Writer<'_> {
         let name = target.id.name().to_owned();
         self.begin(format!("managed identity {name}"))?;
         let written = self
-            .azure
             .arm
             .put_identity(&target.id, &target.location, &target.tags)
             .await;
@@ -126,6 +91,18 @@ impl Writer<'_> {
             written.map_err(|source| self.azure_error("managed identity", &name, source))?;
         self.record("managed identity", plan.identity.action(), name, request_id);
         Ok((identity.client_id, identity.principal_id))
+    }
+
+    async fn stale(&mut self, plan: &Plan) -> Result<(), ApplyError> {
+        for stale in &plan.stale_credentials {
+            self.begin(format!("stale federated credential {}", stale.name))?;
+            let identity = &plan.identity.target().id;
+            let deleted = self.arm.delete_federated_credential(identity, &stale.name).await;
+            let request_id =
+                deleted.map_err(|source| self.azure_error("federated credential", &stale.name, source))?;
+            self.record("federated credential", "delete", stale.name.clone(), request_id);
+        }
+        Ok(())
     }
 
     async fn credential(&mut self, plan: &Plan) -> Result<(), ApplyError> {
@@ -140,7 +117,6 @@ impl Writer<'_> {
         };
         let identity = &plan.identity.target().id;
         let written = self
-            .azure
             .arm
             .put_federated_credential(identity, &wanted.name, &trust)
             .await;
@@ -157,24 +133,58 @@ impl Writer<'_> {
 
     async fn grants(&mut self, plan: &Plan, principal_id: &str) -> Result<(), ApplyError> {
         for change in &plan.grants {
-            let Some(wanted) = change.written() else { continue };
-            let name = format!("{}/{}", wanted.vault, wanted.secret.name);
-            self.begin(format!("role at secret {name}"))?;
-            let id = names::assignment_name(&wanted.scope, principal_id, &wanted.role);
-            let role = role_definition_id(wanted.scope.subscription(), &wanted.role);
-            let written = self
-                .azure
-                .arm
-                .assign_role(wanted.scope.as_str(), &id, &role, principal_id)
-                .await;
-            let request_id =
-                written.map_err(|source| self.azure_error("role assignment at secret", &name, source))?;
-            self.record("role assignment", change.action(), name, request_id);
+            self.grant(change, principal_id).await?;
+        }
+        for change in &plan.vault_policies {
+            self.policy(change, principal_id).await?;
         }
         Ok(())
     }
 
-    async fn namespace(&mut self, plan: &Plan) -> Result<(), ApplyError> {
+    /// Assigns a role.
+    pub(crate) async fn grant(
+        &mut self,
+        change: &Change<GrantSpec>,
+        principal_id: &str,
+    ) -> Result<(), ApplyError> {
+        let Some(wanted) = change.written() else {
+            return Ok(());
+        };
+        let place = wanted.place();
+        self.begin(format!("role at {place}"))?;
+        let id = names::assignment_name(&wanted.scope, principal_id, &wanted.role);
+        let role = &wanted.role_definition_id;
+        let written = self
+            .arm
+            .assign_role(wanted.scope.as_str(), &id, role, principal_id)
+            .await;
+        let request_id = written.map_err(|source| self.azure_error("role assignment at", &place, source))?;
+        let name = place.strip_prefix("secret ").unwrap_or(&place).to_owned();
+        self.record("role assignment", change.action(), name, request_id);
+        Ok(())
+    }
+
+    /// Adds an access policy to a vault.
+    pub(crate) async fn policy(
+        &mut self,
+        change: &Change<PolicySpec>,
+        principal_id: &str,
+    ) -> Result<(), ApplyError> {
+        let Some(wanted) = change.written() else {
+            return Ok(());
+        };
+        self.begin(format!("access policy of vault {}", wanted.vault))?;
+        let written = self
+            .arm
+            .let_read_all_secrets(&wanted.id, &wanted.tenant_id, principal_id)
+            .await;
+        let request_id =
+            written.map_err(|source| self.azure_error("access policy of vault", &wanted.vault, source))?;
+        self.record("access policy", change.action(), wanted.vault.clone(), request_id);
+        Ok(())
+    }
+
+    async fn namespace(&mut self, cluster: &Cluster, plan: &Plan) -> Result<(), ApplyError> {
         let Some(change) = &plan.namespace else {
             return Ok(());
         };
@@ -193,7 +203,7 @@ impl Writer<'_> {
             field_manager: Some(labels::FIELD_MANAGER.to_owned()),
             ..PostParams::default()
         };
-        let made = Api::<Namespace>::all(self.cluster.client.clone())
+        let made = Api::<Namespace>::all(cluster.client.clone())
             .create(&params, &namespace)
             .await;
         match made {
@@ -205,14 +215,13 @@ impl Writer<'_> {
         Ok(())
     }
 
-    async fn account(&mut self, plan: &Plan, client_id: &str) -> Result<(), ApplyError> {
+    async fn account(&mut self, cluster: &Cluster, plan: &Plan, client_id: &str) -> Result<(), ApplyError> {
         let Some(wanted) = plan.service_account.written() else {
             return Ok(());
         };
         let name = wanted.account.to_string();
         self.begin(format!("service account {name}"))?;
-        let accounts =
-            Api::<ServiceAccount>::namespaced(self.cluster.client.clone(), &wanted.account.namespace);
+        let accounts = Api::<ServiceAccount>::namespaced(cluster.client.clone(), &wanted.account.namespace);
         let mut params = PatchParams::apply(labels::FIELD_MANAGER);
         params.force = wanted.force;
         let patch = Patch::Apply(manifest(wanted, client_id));
@@ -222,8 +231,8 @@ impl Writer<'_> {
         Ok(())
     }
 
-    /// Announces the next write, unless the command is to stop.
-    fn begin(&self, what: String) -> Result<(), ApplyError> {
+    /// Announces the next object, unless the command is to stop.
+    pub(crate) fn begin(&self, what: String) -> Result<(), ApplyError> {
         if let Some(status) = self.interrupt.status() {
             let changes = self.changes.clone();
             return Err(ApplyError::Interrupted {
@@ -232,11 +241,14 @@ impl Writer<'_> {
                 changes,
             });
         }
-        (self.say)(&what);
+        match self.verb {
+            "write" => (self.say)(&what),
+            verb => (self.say)(&format!("{verb} {what}")),
+        }
         Ok(())
     }
 
-    fn record(
+    pub(crate) fn record(
         &mut self,
         object: &'static str,
         action: &'static str,
@@ -251,18 +263,28 @@ impl Writer<'_> {
         });
     }
 
-    fn azure_error(&self, object: &str, name: &str, source: ArmError) -> ApplyError {
-        ApplyError::Azure {
-            what: format!("{object} {name}"),
-            source,
-            changes: self.changes.clone(),
+    pub(crate) fn azure_error(&self, object: &str, name: &str, source: ArmError) -> ApplyError {
+        let what = format!("{} {object} {name}", self.verb);
+        let changes = self.changes.clone();
+        match (source, self.interrupt.status()) {
+            (ArmError::Stopped { source }, Some(status)) => ApplyError::Stopped {
+                what,
+                status,
+                last: source,
+                changes,
+            },
+            (source, _) => ApplyError::Azure {
+                what,
+                source,
+                changes,
+            },
         }
     }
 
-    fn cluster_error(&self, object: &str, name: &str, source: kube::Error) -> ApplyError {
+    pub(crate) fn cluster_error(&self, object: &str, name: &str, source: kube::Error) -> ApplyError {
         let source = Box::new(source);
         ApplyError::Cluster {
-            what: format!("{object} {name}"),
+            what: format!("{} {object} {name}", self.verb),
             source,
             changes: self.changes.clone(),
         }

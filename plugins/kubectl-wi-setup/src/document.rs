@@ -34,7 +34,9 @@ fn headed(kind: &str, status: ExitStatus) -> Map<String, Value> {
 }
 
 fn with_content(mut document: Map<String, Value>, told: &Told) -> Map<String, Value> {
-    document.insert("context".to_owned(), json!(told.context));
+    document.insert("context".to_owned(), json!(told.unit.context));
+    document.insert("namespace".to_owned(), json!(told.unit.account.namespace));
+    document.insert("serviceAccount".to_owned(), json!(told.unit.account.name));
     if let Value::Object(content) = &told.content {
         document.extend(content.clone());
     }
@@ -48,7 +50,9 @@ fn with_content(mut document: Map<String, Value>, told: &Told) -> Map<String, Va
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::selection::Unit;
     use aks_shared::Failure;
+    use aks_shared::identity::ServiceAccountRef;
 
     fn principal() -> Principal {
         Principal {
@@ -62,7 +66,11 @@ mod tests {
     fn told(context: &str, failure: Option<Failure>) -> Told {
         let status = failure.as_ref().map_or(ExitStatus::Ok, |failure| failure.status);
         Told {
-            context: context.to_owned(),
+            unit: Unit {
+                label: context.to_owned(),
+                context: context.to_owned(),
+                account: ServiceAccountRef::new("shop", "orders").unwrap(),
+            },
             status,
             content: json!({"clientId": "c"}),
             failure,

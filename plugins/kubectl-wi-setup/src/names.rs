@@ -1,7 +1,8 @@
 //! Names of what setup creates: deterministic, valid, and distinct for distinct things. Pure.
 
-use aks_shared::azure::ArmId;
-use aks_shared::identity::{ServiceAccountRef, Trust};
+use aks_shared::azure::arm::FederatedCredential;
+use aks_shared::azure::{ArmId, Scope};
+use aks_shared::identity::{Audience, ServiceAccountRef, Trust};
 use sha2::{Digest, Sha256};
 use std::fmt::Write;
 use uuid::Uuid;
@@ -15,7 +16,7 @@ const CREDENTIAL_LONGEST: usize = 120;
 /// The namespace of our role assignment names; any fixed value does, it must never change.
 const ASSIGNMENTS: Uuid = Uuid::from_u128(0x6f0c_5d2e_8a41_4b7c_9d35_2e1f_70ab_c4d8);
 
-/// The prefix by which a federated credential is known as ours.
+/// The prefix of the names of our federated credentials.
 const CREDENTIAL_PREFIX: &str = "wi-";
 
 /// Eight hex digits that stand for a cluster in names.
@@ -40,16 +41,19 @@ pub(crate) fn credential_name(account: &ServiceAccountRef, trust: &Trust) -> Str
     format!("{prefix}-{hash}")
 }
 
-/// Whether a federated credential's name is one that [`credential_name`] gives.
-pub(crate) fn is_our_credential(name: &str) -> bool {
-    name.starts_with(CREDENTIAL_PREFIX)
-        && name
-            .rsplit_once('-')
-            .is_some_and(|(_, hash)| hash.len() == 10 && hash.bytes().all(|b| b.is_ascii_hexdigit()))
+/// Whether a federated credential is one that we made for an account: its content gives its name.
+pub(crate) fn is_made_for(account: &ServiceAccountRef, found: &FederatedCredential) -> bool {
+    let trust = Trust {
+        issuer: found.issuer.clone(),
+        subject: found.subject.clone(),
+        // No part of the name.
+        audience: Audience::from(""),
+    };
+    found.subject == account.subject() && found.name == credential_name(account, &trust)
 }
 
 /// The name of a role assignment: the same triple has the same name, so a rerun meets its own.
-pub(crate) fn assignment_name(scope: &ArmId, principal_id: &str, role: &str) -> Uuid {
+pub(crate) fn assignment_name(scope: &Scope, principal_id: &str, role: &str) -> Uuid {
     let triple = format!(
         "{}|{}|{}",
         scope.canonical(),
@@ -127,20 +131,34 @@ mod tests {
         let account = ServiceAccountRef::new("shop", "orders").unwrap();
         let one = credential_name(&account, &trust("https://i/", "s"));
         assert_ne!(one, credential_name(&account, &trust("https://i", "s")));
-        assert!(
-            one.starts_with("wi-shop-orders-") && is_our_credential(&one),
-            "{one}"
-        );
-        assert!(!is_our_credential("wi-shop-orders") && !is_our_credential("terraform"));
+        assert!(one.starts_with("wi-shop-orders-"), "{one}");
+    }
+
+    #[test]
+    fn a_credential_is_ours_when_its_content_gives_its_name() {
+        let account = ServiceAccountRef::new("shop", "orders").unwrap();
+        let other = ServiceAccountRef::new("shop", "billing").unwrap();
+        let made = |name: &str, issuer: &str| FederatedCredential {
+            name: name.into(),
+            issuer: issuer.into(),
+            subject: account.subject(),
+            audiences: vec!["a".into()],
+            expression: None,
+        };
+        let name = credential_name(&account, &trust("https://i/", account.subject().as_str()));
+        assert!(is_made_for(&account, &made(&name, "https://i/")));
+        assert!(!is_made_for(&account, &made(&name, "https://other/")));
+        assert!(!is_made_for(&account, &made("terraform", "https://i/")));
+        assert!(!is_made_for(&other, &made(&name, "https://i/")));
     }
 
     #[test]
     fn assignment_names_never_change() {
-        let scope: ArmId =
+        let scope: Scope =
             "/subscriptions/S/resourceGroups/g/providers/Microsoft.KeyVault/vaults/kv/secrets/db"
                 .parse()
                 .unwrap();
-        let lower: ArmId = scope.as_str().to_ascii_lowercase().parse().unwrap();
+        let lower: Scope = scope.as_str().to_ascii_lowercase().parse().unwrap();
         assert_eq!(
             assignment_name(&scope, "P", "R"),
             assignment_name(&lower, "p", "r")
@@ -173,7 +191,6 @@ mod tests {
             let subject = account.subject();
             let made = credential_name(&account, &trust(&issuer, subject.as_str()));
             prop_assert!(is_valid(&made, CREDENTIAL_LONGEST), "{made}");
-            prop_assert!(is_our_credential(&made));
         }
     }
 }

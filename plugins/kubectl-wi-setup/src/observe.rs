@@ -2,21 +2,26 @@
 
 mod account;
 mod audience;
-mod context;
+pub(crate) mod context;
+mod nodes;
+mod stale;
 mod vaults;
 
 pub use account::ObservedAccount;
 pub use audience::AudienceSource;
-pub use context::{ObservedCluster, Proof};
-pub use vaults::{ObservedSecret, ObservedVault};
+pub use context::{ObservedCluster, Proof, check_cluster};
+pub(crate) use stale::stale;
+pub(crate) use vaults::find as find_vault;
+pub use vaults::{ObservedGrant, ObservedSecret, ObservedVault};
 
-use crate::error::{SetupError, reading};
+use crate::error::{SetupError, is_forbidden, reading};
+use crate::pods::{self, PodUse};
 use crate::{Workload, names};
 use aks_shared::azure::arm::{FederatedCredential, ManagedCluster, ManagedIdentity};
 use aks_shared::azure::{ArmId, Azure};
 use aks_shared::cluster::Cluster;
-use aks_shared::identity::Audience;
-use aks_shared::template;
+use aks_shared::identity::{Audience, Issuer};
+use aks_shared::template::{self, TemplateError};
 use serde_json::{Value, json};
 
 /// What a plan is built from.
@@ -36,6 +41,10 @@ pub struct Observed {
     pub vaults: Vec<ObservedVault>,
     /// The secrets, in the order of the workload.
     pub secrets: Vec<ObservedSecret>,
+    /// The vaults that the principal may not read; only where others make the grants.
+    pub unseen_vaults: Vec<ArmId>,
+    /// The roles that are asked for besides, in the order of the workload.
+    pub grants: Vec<ObservedGrant>,
     /// The audience that the federated credential needs.
     pub audience: Audience,
     /// Where that audience is known from.
@@ -44,6 +53,11 @@ pub struct Observed {
     pub namespace_exists: bool,
     /// The service account, when it exists.
     pub account: Option<ObservedAccount>,
+    /// The pods that run as the account with an identity; looked for only where its annotation is to change, none
+    /// where they may not be listed.
+    pub pods: Option<Vec<PodUse>>,
+    /// The issuers of stale credentials of ours that no cluster has any more; looked for only with `--prune`.
+    pub gone_issuers: Vec<Issuer>,
 }
 
 /// Reads what `workload` needs on one cluster.
@@ -61,9 +75,10 @@ pub async fn observe(azure: &Azure, cluster: &Cluster, workload: &Workload) -> R
     let proven = context::prove(cluster, &managed, workload, account.is_some()).await?;
 
     let identity_id = identity_id(cluster, &managed, workload)?;
-    let ((identity, credentials), (vaults, mut secrets), audience) = futures::try_join!(
+    let ((identity, credentials), mut named, mut grants, audience) = futures::try_join!(
         observe_identity(azure, &identity_id, workload.identity_id.is_some()),
-        vaults::observe(azure, &workload.secrets),
+        vaults::observe(azure, workload),
+        vaults::observe_roles(azure, &workload.grants),
         async {
             Ok::<_, SetupError>(
                 audience::observe(cluster, workload, namespace_exists, account.is_some()).await,
@@ -71,10 +86,16 @@ pub async fn observe(azure: &Azure, cluster: &Cluster, workload: &Workload) -> R
         },
     )?;
     if let Some(identity) = &identity {
-        vaults::observe_grants(azure, identity, &mut secrets).await?;
+        vaults::observe_grants(azure, identity, &mut named, &mut grants).await?;
     }
     // A webhook that mutates is on, whatever ARM says: it may have been installed by hand.
     context::check_enabled(&managed, audience.is_projected)?;
+    let pods = observe_pods(cluster, workload, account.as_ref(), identity.as_ref()).await?;
+    let gone_issuers = if workload.prune {
+        stale::gone_issuers(azure, workload, &proven.0, &credentials).await?
+    } else {
+        Vec::new()
+    };
     let tenant_id = identity
         .as_ref()
         .map_or_else(|| azure.principal.tenant.clone(), |found| found.tenant_id.clone());
@@ -84,17 +105,39 @@ pub async fn observe(azure: &Azure, cluster: &Cluster, workload: &Workload) -> R
         identity_id,
         identity,
         credentials,
-        vaults,
-        secrets,
+        vaults: named.vaults,
+        secrets: named.secrets,
+        unseen_vaults: named.unseen,
+        grants,
         audience: audience.audience,
         audience_source: audience.source,
         namespace_exists,
         account,
+        pods,
+        gone_issuers,
     })
 }
 
+/// The pods that run as an account whose annotation is to change.
+async fn observe_pods(
+    cluster: &Cluster,
+    workload: &Workload,
+    account: Option<&ObservedAccount>,
+    identity: Option<&ManagedIdentity>,
+) -> Result<Option<Vec<PodUse>>, SetupError> {
+    let wanted = identity.map(|identity| &identity.client_id);
+    if account.is_none_or(|account| wanted.is_some() && account.client_id.as_ref() == wanted) {
+        return Ok(None);
+    }
+    match pods::of_account(cluster, &workload.account).await {
+        Ok(found) => Ok(Some(found)),
+        Err(error) if is_forbidden(&error) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
 /// The identity with its federated credentials; one that was named by its id must exist.
-async fn observe_identity(
+pub(crate) async fn observe_identity(
     azure: &Azure,
     id: &ArmId,
     must_exist: bool,
@@ -119,7 +162,8 @@ async fn observe_identity(
     Ok((identity, credentials))
 }
 
-fn identity_id(
+/// The id that the identity of a workload has or will have.
+pub(crate) fn identity_id(
     cluster: &Cluster,
     managed: &ManagedCluster,
     workload: &Workload,
@@ -141,15 +185,50 @@ fn identity_id(
 
 /// What a template of the identity's name can use.
 fn variables(cluster: &Cluster, managed: &ManagedCluster, workload: &Workload) -> Value {
+    named([
+        &managed.name,
+        &cluster.context,
+        &managed.location,
+        managed.id.resource_group(),
+        &names::cluster_hash(&managed.id),
+        &workload.account.namespace,
+        &workload.account.name,
+    ])
+}
+
+/// The variables by their names.
+fn named([name, context, location, group, hash, namespace, account]: [&str; 7]) -> Value {
     json!({
         "cluster": {
-            "name": managed.name,
-            "context": cluster.context,
-            "location": managed.location,
-            "resourceGroup": managed.id.resource_group(),
-            "hash": names::cluster_hash(&managed.id),
+            "name": name,
+            "context": context,
+            "location": location,
+            "resourceGroup": group,
+            "hash": hash,
         },
-        "namespace": workload.account.namespace,
-        "serviceAccount": {"name": workload.account.name},
+        "namespace": namespace,
+        "serviceAccount": {"name": account},
     })
+}
+
+/// Refuses a template of an identity's name that no cluster could fill in.
+///
+/// # Errors
+/// A malformed template, or a variable that there is not; the known ones are listed.
+pub fn check_identity_name(template: &str) -> Result<(), TemplateError> {
+    template::render(template, &named(["x"; 7])).map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_must_be_made_of_what_is_known() {
+        assert!(check_identity_name(crate::DEFAULT_IDENTITY_NAME).is_ok());
+        let told = check_identity_name("id-{{ cluster.region }}")
+            .unwrap_err()
+            .to_string();
+        assert!(told.contains("cluster.location"), "{told}");
+    }
 }

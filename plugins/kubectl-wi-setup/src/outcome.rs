@@ -1,7 +1,7 @@
 //! What a workload has in the end: every id that a chart or a pipeline needs, and what was changed for it.
 
-use crate::plan::{Change, Plan};
-use aks_shared::azure::ArmId;
+use crate::plan::{AccountSpec, Change, Plan};
+use aks_shared::azure::{ArmId, Scope};
 use aks_shared::identity::{Audience, Issuer, ServiceAccountRef};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -18,6 +18,10 @@ pub struct Outcome {
     pub service_account: String,
     /// What became of the service account.
     pub account_state: AccountState,
+    /// Whether the chart makes the service account, or takes over the one that was made for it.
+    pub chart_makes_account: bool,
+    /// Whether the account's annotations name a tenant too.
+    pub tenant_annotated: bool,
     /// The client id of the identity.
     pub client_id: String,
     /// Its object id.
@@ -38,8 +42,14 @@ pub struct Outcome {
     pub secrets: Vec<OutcomeSecret>,
     /// The role assignments.
     pub grants: Vec<Grant>,
+    /// The ids of the vaults that the identity reads as a whole, by an access policy.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub vault_policies: Vec<ArmId>,
     /// What was changed, in order.
     pub changes: Vec<ChangeRecord>,
+    /// The commands that start the running pods anew which do not see the change else.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub restarts: Vec<String>,
 }
 
 /// The cluster of an outcome.
@@ -95,9 +105,11 @@ pub struct OutcomeSecret {
 #[serde(rename_all = "camelCase")]
 pub struct Grant {
     /// Where it holds.
-    pub scope: ArmId,
-    /// The id of the built-in role.
+    pub scope: Scope,
+    /// The id of the role, without the path before it.
     pub role: String,
+    /// Its name.
+    pub role_name: String,
 }
 
 /// One thing that was changed.
@@ -106,7 +118,7 @@ pub struct Grant {
 pub struct ChangeRecord {
     /// What kind of object.
     pub object: &'static str,
-    /// `create` or `update`.
+    /// `create`, `update` or `delete`.
     pub action: &'static str,
     /// The object's name.
     pub name: String,
@@ -124,6 +136,14 @@ impl Outcome {
         }
     }
 
+    /// The command that finds out why it does not work.
+    pub(crate) fn verify_command(&self) -> String {
+        format!(
+            "kubectl wi verify --context {} -n {} --service-account {}",
+            self.cluster.context, self.namespace, self.service_account
+        )
+    }
+
     /// What a plan comes to once its identity is known.
     pub(crate) fn of(
         plan: &Plan,
@@ -133,7 +153,6 @@ impl Outcome {
     ) -> Self {
         let identity = plan.identity.target();
         let credential = plan.federated_credential.target();
-        let grants = plan.grants.iter().map(Change::target);
         Self {
             cluster: OutcomeCluster {
                 context: plan.cluster.context.clone(),
@@ -147,6 +166,8 @@ impl Outcome {
                 Change::Left { .. } => AccountState::Left,
                 _ => AccountState::Annotated,
             },
+            chart_makes_account: chart_makes(&plan.service_account),
+            tenant_annotated: plan.service_account.target().tenant_id.is_some(),
             client_id,
             principal_id,
             tenant_id: plan.tenant_id.clone(),
@@ -155,20 +176,35 @@ impl Outcome {
             federated_credential: credential.name.clone(),
             audience: plan.cluster.audience.clone(),
             vaults: plan.vaults.clone(),
-            secrets: grants
-                .clone()
-                .map(|grant| OutcomeSecret {
-                    vault: grant.vault.clone(),
-                    name: grant.secret.name.clone(),
-                })
-                .collect(),
-            grants: grants
+            secrets: plan.secrets.clone(),
+            grants: plan
+                .grants
+                .iter()
+                .map(Change::target)
                 .map(|grant| Grant {
                     scope: grant.scope.clone(),
                     role: grant.role.clone(),
+                    role_name: grant.role_name.clone(),
                 })
                 .collect(),
+            vault_policies: plan
+                .vault_policies
+                .iter()
+                .map(|policy| policy.target().id.clone())
+                .collect(),
             changes,
+            restarts: plan.restarts.clone(),
         }
+    }
+}
+
+/// Whether an account is the chart's own.
+fn chart_makes(account: &Change<AccountSpec>) -> bool {
+    match account {
+        Change::Left { .. } => true,
+        Change::InSync { current: account }
+        | Change::Create { wanted: account }
+        | Change::Update { to: account, .. }
+        | Change::Conflict { wanted: account, .. } => account.helm.is_some(),
     }
 }

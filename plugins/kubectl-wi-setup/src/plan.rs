@@ -2,19 +2,23 @@
 
 mod account;
 mod change;
+mod credential;
+mod grants;
 mod spec;
 
-pub use change::Change;
-pub use spec::{AccountSpec, CredentialSpec, GrantSpec, HelmOwner, IdentitySpec, NamespaceSpec};
+pub(crate) use change::conflict;
+pub use change::{Change, Row};
+pub(crate) use grants::{compare_grant, compare_policy};
+pub use spec::{AccountSpec, CredentialSpec, GrantSpec, HelmOwner, IdentitySpec, NamespaceSpec, PolicySpec};
 
-use change::conflict;
+use change::row;
 
 use crate::observe::{AudienceSource, ObservedSecret, Proof};
-use crate::outcome::OutcomeVault;
-use crate::{Observed, Step, Workload, names};
+use crate::outcome::{OutcomeSecret, OutcomeVault};
+use crate::{Observed, Step, Workload};
 use aks_shared::azure::ArmId;
-use aks_shared::azure::arm::{FEDERATED_CREDENTIAL_LIMIT, ManagedIdentity, roles};
-use aks_shared::identity::{Audience, Issuer, ServiceAccountRef, Trust};
+use aks_shared::azure::arm::ManagedIdentity;
+use aks_shared::identity::{Audience, Issuer, ServiceAccountRef};
 use aks_shared::labels;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -34,8 +38,14 @@ pub struct Plan {
     pub identity: Change<IdentitySpec>,
     /// The federated credential.
     pub federated_credential: Change<CredentialSpec>,
-    /// The role assignments, one for each secret.
+    /// Stale credentials of ours, to be deleted.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub stale_credentials: Vec<CredentialSpec>,
+    /// The role assignments: one for each secret, then what was asked for besides.
     pub grants: Vec<Change<GrantSpec>>,
+    /// The access policies, one for each vault that is opened as a whole.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub vault_policies: Vec<Change<PolicySpec>>,
     /// The namespace; only when the account is to be created in it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub namespace: Option<Change<NamespaceSpec>>,
@@ -43,6 +53,11 @@ pub struct Plan {
     pub service_account: Change<AccountSpec>,
     /// The vaults, by name.
     pub vaults: BTreeMap<String, OutcomeVault>,
+    /// The secrets, in the order in which they were asked for.
+    pub secrets: Vec<OutcomeSecret>,
+    /// The commands that start the running pods anew which do not see the change else.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub restarts: Vec<String>,
     /// What is worth knowing and changes nothing.
     pub notes: Vec<String>,
 }
@@ -72,7 +87,9 @@ impl Plan {
     pub fn is_empty(&self) -> bool {
         self.identity.is_settled()
             && self.federated_credential.is_settled()
+            && self.stale_credentials.is_empty()
             && self.grants.iter().all(Change::is_settled)
+            && self.vault_policies.iter().all(Change::is_settled)
             && self.namespace.as_ref().is_none_or(Change::is_settled)
             && self.service_account.is_settled()
     }
@@ -83,18 +100,29 @@ impl Plan {
             .into_iter()
             .flatten()
             .chain(self.grants.iter().filter_map(conflict))
+            .chain(self.vault_policies.iter().filter_map(conflict))
             .chain(self.namespace.as_ref().and_then(conflict))
             .chain(conflict(&self.service_account))
             .collect()
     }
 
+    /// One row for every object, in the order in which they are written.
+    pub fn rows(&self) -> Vec<Row> {
+        let mut rows = vec![row(&self.identity)];
+        rows.extend(self.stale_credentials.iter().map(change::deleted));
+        rows.push(row(&self.federated_credential));
+        rows.extend(self.grants.iter().map(row));
+        rows.extend(self.vault_policies.iter().map(row));
+        rows.extend(self.namespace.as_ref().map(row));
+        rows.push(row(&self.service_account));
+        rows
+    }
+
     /// One line for every object, then the notes.
     pub fn lines(&self) -> Vec<String> {
-        let mut lines = vec![self.identity.to_string(), self.federated_credential.to_string()];
-        lines.extend(self.grants.iter().map(ToString::to_string));
-        lines.extend(self.namespace.as_ref().map(ToString::to_string));
-        lines.push(self.service_account.to_string());
+        let mut lines: Vec<String> = self.rows().iter().map(ToString::to_string).collect();
         lines.extend(self.notes.iter().map(|note| format!("* {note}")));
+        lines.extend(self.restarts.iter().map(|command| format!("* then: {command}")));
         lines
     }
 }
@@ -122,11 +150,18 @@ pub fn plan(workload: &Workload, observed: &Observed) -> Plan {
             "nothing proves that the context leads to this cluster; accepted by --accept-unproven".to_owned(),
         );
     }
+    for vault in &observed.unseen_vaults {
+        notes.push(format!(
+            "vault {} cannot be read from here; whether the secrets are there shows when its owner makes the grants",
+            vault.name()
+        ));
+    }
     let client_id = observed
         .identity
         .as_ref()
         .map(|identity| identity.client_id.clone());
     let account_part = account::plan(workload, observed, client_id.as_deref(), &mut notes);
+    let grant_part = grants::plan(workload, observed, &mut notes);
     let mut plan = Plan {
         cluster: PlanCluster {
             context: observed.cluster.context.clone(),
@@ -140,15 +175,15 @@ pub fn plan(workload: &Workload, observed: &Observed) -> Plan {
         account: workload.account.clone(),
         tenant_id: observed.tenant_id.clone(),
         identity: identity(workload, observed),
-        federated_credential: credential(workload, observed, &mut notes),
-        grants: observed
-            .secrets
-            .iter()
-            .map(|secret| grant(observed, secret, &mut notes))
-            .collect(),
+        federated_credential: credential::plan(workload, observed, &mut notes),
+        grants: grant_part.grants,
+        vault_policies: grant_part.policies,
+        stale_credentials: credential::stale(workload, observed),
         namespace: account_part.namespace,
         service_account: account_part.account,
+        restarts: account_part.restarts,
         vaults: vaults(observed),
+        secrets: observed.secrets.iter().map(secret).collect(),
         notes,
     };
     leave_to_others(&workload.skip, &mut plan);
@@ -220,112 +255,10 @@ fn is_ours(identity: &ManagedIdentity) -> bool {
         .is_some_and(|by| by == labels::FIELD_MANAGER)
 }
 
-fn credential(workload: &Workload, observed: &Observed, notes: &mut Vec<String>) -> Change<CredentialSpec> {
-    let trust = Trust {
-        issuer: observed.cluster.issuer.clone(),
-        subject: workload.account.subject(),
-        audience: observed.audience.clone(),
-    };
-    let name = names::credential_name(&workload.account, &trust);
-    for stale in observed.credentials.iter().filter(|one| {
-        one.name != name
-            && names::is_our_credential(&one.name)
-            && one.subject == trust.subject
-            && one.issuer != trust.issuer
-    }) {
-        notes.push(format!(
-            "federated credential {} trusts the issuer {}, which is not this cluster's; remove it when no cluster has that issuer",
-            stale.name, stale.issuer
-        ));
-    }
-    // Equal content under any name is in sync: the name says nothing.
-    if let Some(equal) = observed.credentials.iter().find(|one| one.trusts(&trust)) {
-        return Change::InSync {
-            current: CredentialSpec::of(equal),
-        };
-    }
-    let wanted = CredentialSpec {
-        name: name.clone(),
-        issuer: trust.issuer.clone(),
-        subject: trust.subject.clone(),
-        audiences: vec![trust.audience.clone()],
-    };
-    if let Some(rival) = observed
-        .credentials
-        .iter()
-        .find(|one| one.name != name && one.issuer == trust.issuer && one.subject == trust.subject)
-    {
-        let audiences: Vec<&str> = rival.audiences.iter().map(Audience::as_str).collect();
-        let why = format!(
-            "credential {} trusts the same issuer and subject for the audience {}, and Azure allows one such credential; change or remove it, or set --audience",
-            rival.name,
-            audiences.join(", ")
-        );
-        return Change::Conflict { wanted, why };
-    }
-    if let Some(mine) = observed
-        .credentials
-        .iter()
-        .find(|one| one.name.eq_ignore_ascii_case(&name))
-    {
-        return Change::Update {
-            from: CredentialSpec::of(mine),
-            to: wanted,
-        };
-    }
-    if observed.credentials.len() >= FEDERATED_CREDENTIAL_LIMIT {
-        let why = format!(
-            "the identity has {} federated credentials, and Azure allows {FEDERATED_CREDENTIAL_LIMIT}; remove stale ones or choose another identity",
-            observed.credentials.len()
-        );
-        return Change::Conflict { wanted, why };
-    }
-    Change::Create { wanted }
-}
-
-fn grant(observed: &Observed, secret: &ObservedSecret, notes: &mut Vec<String>) -> Change<GrantSpec> {
-    let spec = GrantSpec {
-        secret: secret.named.clone(),
-        vault: secret.vault.name.clone(),
-        scope: secret.scope.clone(),
-        role: roles::KEY_VAULT_SECRETS_USER.to_owned(),
-        principal_id: observed
-            .identity
-            .as_ref()
-            .map(|identity| identity.principal_id.clone()),
-    };
-    if !secret.vault.uses_roles {
-        let why = "its vault uses access policies, which cannot be limited to a named secret; use a vault with Azure RBAC".to_owned();
-        return Change::Conflict { wanted: spec, why };
-    }
-    if !secret.vault.tenant_id.eq_ignore_ascii_case(&observed.tenant_id) {
-        let why = format!(
-            "its vault accepts tokens of tenant {}, and the identity is of tenant {}",
-            secret.vault.tenant_id, observed.tenant_id
-        );
-        return Change::Conflict { wanted: spec, why };
-    }
-    let scope = secret.scope.as_str();
-    for wide in secret.grants.iter().filter(|one| !one.is_at(scope)) {
-        notes.push(format!(
-            "the identity may read secret {} by a grant that is wider than asked: {}",
-            secret.named, wide.scope
-        ));
-    }
-    if let Some(narrowed) = secret
-        .grants
-        .iter()
-        .find(|one| one.is_at(scope) && one.condition.is_some())
-    {
-        notes.push(format!(
-            "the grant at secret {} has a condition, which is not judged: {}",
-            secret.named, narrowed.id
-        ));
-    }
-    if secret.grants.is_empty() {
-        Change::Create { wanted: spec }
-    } else {
-        Change::InSync { current: spec }
+fn secret(observed: &ObservedSecret) -> OutcomeSecret {
+    OutcomeSecret {
+        vault: observed.vault.name.clone(),
+        name: observed.named.name.clone(),
     }
 }
 
@@ -347,6 +280,8 @@ fn leave_to_others(skip: &std::collections::BTreeSet<Step>, plan: &mut Plan) {
     let skipped = || "skipped".to_owned();
     for step in skip {
         match step {
+            // Switched on before anything is planned, or not at all.
+            Step::Cluster => {}
             Step::Identity => match &plan.identity {
                 Change::Create { wanted } => {
                     let why = "it does not exist, and making it is skipped".to_owned();
@@ -362,11 +297,20 @@ fn leave_to_others(skip: &std::collections::BTreeSet<Step>, plan: &mut Plan) {
                 }
                 Change::InSync { .. } | Change::Conflict { .. } | Change::Left { .. } => {}
             },
-            Step::Federation => plan.federated_credential.leave(skipped()),
-            Step::Grants => plan.grants.iter_mut().for_each(|grant| grant.leave(skipped())),
+            Step::Federation => {
+                plan.federated_credential.leave(skipped());
+                plan.stale_credentials.clear();
+            }
+            Step::Grants => {
+                plan.grants.iter_mut().for_each(|grant| grant.leave(skipped()));
+                plan.vault_policies
+                    .iter_mut()
+                    .for_each(|policy| policy.leave(skipped()));
+            }
             Step::ServiceAccount => {
                 plan.namespace = None;
                 plan.service_account.leave(skipped());
+                plan.restarts.clear();
             }
         }
     }

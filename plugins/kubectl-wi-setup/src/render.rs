@@ -1,5 +1,7 @@
 //! Outcomes and plans for people.
 
+pub(crate) mod markdown;
+
 use crate::outcome::{AccountState, Outcome};
 use crate::{ExchangeWait, Plan};
 use aks_shared::ui::table;

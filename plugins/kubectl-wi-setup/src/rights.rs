@@ -4,34 +4,36 @@
 //! do not show. Where Azure does not answer, the writes themselves will tell.
 
 use crate::plan::Plan;
+use crate::roles;
 use aks_shared::azure::Azure;
 use aks_shared::azure::arm::{Permissions, least_role};
 use aks_shared::{Failure, azure::Principal};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 const WRITE_IDENTITY: &str = "Microsoft.ManagedIdentity/userAssignedIdentities/write";
 const WRITE_CREDENTIAL: &str =
     "Microsoft.ManagedIdentity/userAssignedIdentities/federatedIdentityCredentials/write";
-const ASSIGN_ROLE: &str = "Microsoft.Authorization/roleAssignments/write";
+pub(crate) const WRITE_POLICY: &str = "Microsoft.KeyVault/vaults/accessPolicies/write";
+pub(crate) const ASSIGN_ROLE: &str = "Microsoft.Authorization/roleAssignments/write";
 
 /// An action of Azure at a scope that exists.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Right {
+pub(crate) struct Right {
     /// The action, `NAMESPACE/TYPE/write`.
-    pub action: &'static str,
+    pub(crate) action: &'static str,
     /// The group or resource at which it is needed.
-    pub scope: String,
+    pub(crate) scope: String,
 }
 
 impl Right {
-    fn new(action: &'static str, scope: impl Into<String>) -> Self {
+    pub(crate) fn new(action: &'static str, scope: impl Into<String>) -> Self {
         let scope = scope.into();
         Self { action, scope }
     }
 }
 
 /// What carrying out a plan needs in Azure; nothing when the plan writes nothing there.
-pub fn needed(plan: &Plan) -> Vec<Right> {
+pub(crate) fn needed(plan: &Plan) -> Vec<Right> {
     let identity = plan.identity.target();
     let exists = identity.principal_id.is_some();
     // What does not exist yet has no scope of its own: its group decides.
@@ -49,16 +51,17 @@ pub fn needed(plan: &Plan) -> Vec<Right> {
     }
     let grants = plan.grants.iter().filter_map(|grant| grant.written());
     rights.extend(grants.map(|grant| Right::new(ASSIGN_ROLE, grant.scope.as_str())));
+    let policies = plan.vault_policies.iter().filter_map(|policy| policy.written());
+    rights.extend(policies.map(|policy| Right::new(WRITE_POLICY, policy.id.as_str())));
     rights.sort();
     rights.dedup();
     rights
 }
 
-/// The rights of a plan that the principal certainly lacks.
+/// Those of some rights that the principal certainly lacks.
 ///
 /// One question for each scope; a scope about which Azure does not answer counts as allowed.
-pub async fn missing(azure: &Azure, plan: &Plan) -> Vec<Right> {
-    let needed = needed(plan);
+async fn denied(azure: &Azure, needed: Vec<Right>) -> Vec<Right> {
     let mut scopes: Vec<&str> = needed.iter().map(|right| right.scope.as_str()).collect();
     scopes.sort_unstable();
     scopes.dedup();
@@ -74,7 +77,7 @@ pub async fn missing(azure: &Azure, plan: &Plan) -> Vec<Right> {
 }
 
 /// The rights that the answers deny.
-fn without(needed: Vec<Right>, known: &BTreeMap<String, Permissions>) -> Vec<Right> {
+pub(crate) fn without(needed: Vec<Right>, known: &BTreeMap<String, Permissions>) -> Vec<Right> {
     let denied = |right: &Right| {
         known
             .get(&right.scope)
@@ -83,8 +86,37 @@ fn without(needed: Vec<Right>, known: &BTreeMap<String, Permissions>) -> Vec<Rig
     needed.into_iter().filter(denied).collect()
 }
 
+/// Refuses a plan that the principal certainly may not carry out; to be asked before anything is written.
+pub async fn check(azure: &Azure, plan: &Plan) -> Result<(), Failure> {
+    check_all(azure, needed(plan)).await
+}
+
+/// Refuses when the principal certainly lacks one of some rights.
+pub(crate) async fn check_all(azure: &Azure, needed: Vec<Right>) -> Result<(), Failure> {
+    let missing = denied(azure, needed).await;
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let scopes: BTreeSet<&str> = missing.iter().map(|right| right.scope.as_str()).collect();
+    let object_id = azure.principal.object_id.as_deref();
+    let asked = scopes
+        .into_iter()
+        .filter_map(|scope| Some(azure.arm.role_assignments(scope, object_id?)));
+    // Who may not read role assignments only misses the explanation.
+    let held = futures::future::join_all(asked).await;
+    let held: Vec<String> = held
+        .into_iter()
+        .filter_map(Result::ok)
+        .flatten()
+        .map(|assignment| assignment.role)
+        .collect();
+    let mut failure = refusal(&missing, &azure.principal);
+    failure.causes.extend(roles::explain(&held, &missing));
+    Err(failure)
+}
+
 /// The refusal that names each right, the least role that has it and the command that grants it.
-pub(crate) fn refusal(missing: &[Right], principal: &Principal) -> Failure {
+fn refusal(missing: &[Right], principal: &Principal) -> Failure {
     let assignee = principal
         .object_id
         .as_deref()
@@ -100,7 +132,7 @@ pub(crate) fn refusal(missing: &[Right], principal: &Principal) -> Failure {
     ));
     let mut hints: Vec<String> = Vec::new();
     for right in missing {
-        let Some(role) = least_role(right.action) else {
+        let Some(role) = least_role(right.action, &right.scope) else {
             continue;
         };
         let hint = format!(

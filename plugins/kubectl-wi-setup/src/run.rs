@@ -1,16 +1,22 @@
 //! The command: observe and plan every cluster, show, confirm, apply, wait, tell.
 
+mod guided;
+mod limits;
 mod tell;
+mod together;
 
-pub(crate) use tell::Told;
+pub(crate) use tell::{Told, finish, plan as tell_plan, status_of};
 
 use crate::args::{SetupArgs, WaitFor};
+use crate::outputs::Outputs;
 use crate::plan::{Change, Plan};
-use crate::{ExchangeWait, Outcome, Right, SetupError, Workload, apply, observe, plan, render, rights, wait};
-use aks_shared::azure::arm::FEDERATED_CREDENTIAL_LIMIT;
-use aks_shared::azure::{ArmId, Azure};
+use crate::selection::{Selected, Unit, select};
+use crate::{
+    ExchangeWait, Outcome, SetupError, Step, apply, cluster_rights, enable, file, grants, observe, plan,
+    render, rights, wait,
+};
+use aks_shared::azure::Azure;
 use aks_shared::cluster::{Cluster, Connection};
-use aks_shared::format::OutputFormat;
 use aks_shared::kubeconfig::Kubeconfig;
 use aks_shared::{ExitStatus, Failure, Session};
 use futures::{FutureExt, StreamExt, stream};
@@ -18,10 +24,11 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
 /// How many clusters are worked on at once.
-const AT_ONCE: usize = 16;
+pub(crate) const AT_ONCE: usize = 16;
 
-/// A cluster that was looked at.
+/// A workload on a cluster that was looked at.
 struct Planned {
+    unit: Unit,
     cluster: Cluster,
     plan: Plan,
     /// How many federated credentials the identity has.
@@ -29,198 +36,239 @@ struct Planned {
 }
 
 pub(crate) async fn run(args: SetupArgs, session: &Session) -> Result<ExitStatus, Failure> {
-    let (kubeconfig, contexts) = Kubeconfig::load_selected(&args.kube, &session.env)?;
-    if contexts.len() > 1 && args.workload.names_one_cluster() {
+    let outputs = Outputs::prepare(&args, session)?;
+    let result = run_command(args, session).await;
+    let status = match &result {
+        Ok(status) => *status,
+        Err(failure) => failure.status,
+    };
+    outputs.status(session, status)?;
+    result
+}
+
+async fn run_command(args: SetupArgs, session: &Session) -> Result<ExitStatus, Failure> {
+    if args.file.print_schema {
+        let printed = session.ui.data(file::SCHEMA);
+        printed.map_err(|error| Failure::from_error(ExitStatus::Failed, &error))?;
+        return Ok(ExitStatus::Ok);
+    }
+    if args.guidance.print_delegation {
+        return guided::delegation(&args, session).await;
+    }
+    if args.guidance.interactive {
+        return guided::interactive(args, session).await;
+    }
+    let kinds = [file::WORKLOADS, grants::GRANTS];
+    let file = args
+        .file
+        .file
+        .as_ref()
+        .map(|path| file::read(path, &kinds))
+        .transpose()?;
+    if let Some(file) = file.as_ref().filter(|file| file.kind == grants::GRANTS) {
+        grants::check_flags(&args)?;
+        let azure = sign_in(&args, session).await?;
+        return grants::run(file, &args, &azure, session).await;
+    }
+    let kubeconfig = Kubeconfig::load(args.kube.kubeconfig.as_deref(), &session.env)?;
+    let workload = |namespace: &str| args.workload.workload(namespace);
+    let selected = select(&args.asked(), file.as_ref(), &kubeconfig, workload)?;
+    let azure = sign_in(&args, session).await?;
+    run_selected(&args, session, &kubeconfig, &selected, &azure).await
+}
+
+/// Refuses steps and flags that ask for opposite things.
+fn check_steps(args: &SetupArgs) -> Result<(), Failure> {
+    let wants_features = !args.features.wanted().is_empty();
+    if wants_features && args.workload.skipped().contains(&Step::Cluster) {
         return Err(Failure::usage(
-            "--cluster-id names one cluster, and several contexts are selected",
-        ));
+            "--enable-oidc-issuer and --enable-workload-identity are the step cluster, which --only or --skip leaves out",
+        )
+        .hint("leave out these flags, or add cluster to --only"));
     }
-    // Bad names are told before anything is asked.
-    let mut work = Vec::new();
-    for context in contexts {
-        let namespace = args
-            .workload
-            .namespace
-            .as_deref()
-            .or_else(|| kubeconfig.namespace_of(&context));
-        let workload = args.workload.workload(namespace.unwrap_or("default"))?;
-        work.push((context, workload));
+    if !wants_features && args.workload.only_the_cluster() {
+        return Err(Failure::usage(
+            "--only cluster does what --enable-oidc-issuer and --enable-workload-identity ask for",
+        )
+        .hint("add the flags of what is to be switched on"));
     }
+    Ok(())
+}
+
+/// Signs in and says as whom.
+async fn sign_in(args: &SetupArgs, session: &Session) -> Result<Azure, Failure> {
     let azure = tokio::select! {
         azure = Azure::connect(&args.azure, &session.env) => azure?,
         () = session.interrupt.cancelled() => return Err(interrupted(session)),
     };
     session.ui.status(&format!("signed in as {}", azure.principal));
+    Ok(azure)
+}
+
+/// Does what was selected.
+async fn run_selected(
+    args: &SetupArgs,
+    session: &Session,
+    kubeconfig: &Kubeconfig,
+    selected: &[Selected],
+    azure: &Azure,
+) -> Result<ExitStatus, Failure> {
+    let outputs = Outputs::prepare(args, session)?;
+    check_steps(args)?;
+    let before = enable::first(args, session, kubeconfig, selected, azure).await?;
+    if args.workload.only_the_cluster() {
+        return tell::features(session, &azure.principal, selected, before);
+    }
     let connection = Connection::new(&args.kube, azure.roots.clone(), &session.env);
 
+    // Each context is connected to once, however many workloads it has.
+    let mut connects = BTreeMap::new();
     let mut looks = Vec::new();
-    for (context, workload) in &work {
-        let look = look(&azure, &kubeconfig, context, &connection, workload);
-        looks.push(look.map(|result| (context.clone(), result)));
+    let is_pending = |one: &&Selected| {
+        before
+            .pending
+            .iter()
+            .any(|told| told.unit.context == one.unit.context)
+    };
+    for one in selected.iter().filter(|one| !is_pending(one)) {
+        let context = one.unit.context.as_str();
+        let connect = || connect(kubeconfig, context, &connection).boxed().shared();
+        let connected = connects.entry(context).or_insert_with(connect).clone();
+        let look = look(azure, connected, one);
+        looks.push(look.map(|result| (one.unit.clone(), result)));
     }
-    let looked: Vec<(String, Result<Planned, Failure>)> = tokio::select! {
+    let looked: Vec<Looked> = tokio::select! {
         looked = stream::iter(looks).buffered(AT_ONCE).collect() => looked,
         () = session.interrupt.cancelled() => return Err(interrupted(session)),
     };
-    show(session, &args, &looked)?;
+    show(session, args, &looked)?;
     let (mut planned, mut refused) = split(looked);
     if refused.is_empty() {
-        refuse_twins(&planned)?;
-        refuse_overfull(&planned)?;
+        together::check(&planned).map_err(|failure| before.taint(failure))?;
+        tokio::select! {
+            counted = limits::check(azure, &planned, session) => counted.map_err(|failure| before.taint(failure))?,
+            () = session.interrupt.cancelled() => return Err(interrupted(session)),
+        }
     }
     if refused.is_empty() && !args.confirm.dry_run {
         // A dry run may be made by who only reads.
         (planned, refused) = tokio::select! {
-            checked = check_rights(&azure, planned) => checked,
+            checked = check_rights(azure, planned, args.waiting.wait) => checked,
             () = session.interrupt.cancelled() => return Err(interrupted(session)),
         };
     }
     if !refused.is_empty() || args.confirm.dry_run {
-        return tell::plans(session, &args.confirm, &azure.principal, planned, refused);
+        return tell::plans(
+            session,
+            &args.confirm,
+            &azure.principal,
+            planned,
+            refused,
+            before,
+            &outputs,
+        );
     }
     let changing = planned.iter().filter(|one| !one.plan.is_empty()).count();
+    let many_workloads = planned.iter().any(|one| one.unit.label != one.unit.context);
     if changing > 0 {
         let question = match changing {
             1 => "Apply this plan?".to_owned(),
+            many if many_workloads => format!("Apply these {many} plans?"),
             many => format!("Apply these plans to {many} clusters?"),
         };
         tokio::select! {
-            answer = session.ui.confirm(&question, &args.confirm) => answer?,
+            answer = session.ui.confirm(&question, &args.confirm) => answer.map_err(|failure| before.taint(failure))?,
             () = session.interrupt.cancelled() => return Err(interrupted(session)),
         }
     }
     // Several clusters write to different identities; under one identity the ARM client queues them.
     let mut applied = Vec::new();
     for one in &planned {
-        applied.push(carry_out(&azure, one, &args, session));
+        applied.push(carry_out(azure, one, args, session));
     }
     let carried: Vec<Carried> = stream::iter(applied).buffered(AT_ONCE).collect().await;
-    tell::outcomes(session, &azure.principal, carried)
+    tell::outcomes(session, azure, carried, &before, &outputs)
 }
 
-/// Connects to a cluster, observes it and plans.
-async fn look(
-    azure: &Azure,
+pub(crate) async fn connect(
     kubeconfig: &Kubeconfig,
     context: &str,
     connection: &Connection,
-    workload: &Workload,
+) -> Result<Cluster, Failure> {
+    let connected = Cluster::connect(kubeconfig, context, connection).await;
+    Ok(connected.map_err(SetupError::from)?)
+}
+
+/// Observes a workload on a cluster and plans.
+async fn look(
+    azure: &Azure,
+    connected: impl Future<Output = Result<Cluster, Failure>>,
+    one: &Selected,
 ) -> Result<Planned, Failure> {
-    let cluster = Cluster::connect(kubeconfig, context, connection)
-        .await
-        .map_err(SetupError::from)?;
-    let observed = observe(azure, &cluster, workload).await?;
+    let cluster = connected.await?;
+    let observed = observe(azure, &cluster, &one.workload).await?;
     Ok(Planned {
-        plan: plan(workload, &observed),
+        unit: one.unit.clone(),
+        plan: plan(&one.workload, &observed),
         credentials: observed.credentials.len(),
         cluster,
     })
 }
 
+/// What became of looking at one workload.
+type Looked = (Unit, Result<Planned, Failure>);
+
 /// Shows every plan to people: as data with `--dry-run`, else as talk.
-fn show(
-    session: &Session,
-    args: &SetupArgs,
-    looked: &[(String, Result<Planned, Failure>)],
-) -> Result<(), Failure> {
+fn show(session: &Session, args: &SetupArgs, looked: &[Looked]) -> Result<(), Failure> {
     for planned in looked.iter().filter_map(|(_, result)| result.as_ref().ok()) {
-        let text = render::plan(&planned.plan);
-        if args.confirm.dry_run && matches!(session.ui.format(), OutputFormat::Table | OutputFormat::Wide) {
-            session
-                .ui
-                .data(&text)
-                .map_err(|error| Failure::from_error(ExitStatus::Failed, &error))?;
-        } else {
-            session.ui.status(text.trim_end());
-        }
+        tell::plan(session, args.confirm.dry_run, &render::plan(&planned.plan))?;
     }
     Ok(())
 }
 
-type Refused = Vec<(String, Option<Plan>, Failure)>;
+type Refused = Vec<(Unit, Option<Plan>, Failure)>;
 
 /// Separates what can be applied from what cannot; a plan with conflicts cannot.
-fn split(looked: Vec<(String, Result<Planned, Failure>)>) -> (Vec<Planned>, Refused) {
+fn split(looked: Vec<Looked>) -> (Vec<Planned>, Refused) {
     let (mut planned, mut refused) = (Vec::new(), Vec::new());
-    for (context, result) in looked {
+    for (unit, result) in looked {
         match result {
             Ok(one) => match one.plan.conflicts() {
                 conflicts if conflicts.is_empty() => planned.push(one),
                 conflicts => {
                     let failure = Failure::refused(conflicts.join("; "));
-                    refused.push((context, Some(one.plan), failure));
+                    refused.push((unit, Some(one.plan), failure));
                 }
             },
-            Err(failure) => refused.push((context, None, failure)),
+            Err(failure) => refused.push((unit, None, failure)),
         }
     }
     (planned, refused)
 }
 
-/// Refuses two contexts of one cluster: both would write the same objects at once.
-fn refuse_twins(planned: &[Planned]) -> Result<(), Failure> {
-    for (index, one) in planned.iter().enumerate() {
-        let (mine, others) = (
-            &one.plan.cluster,
-            planned[..index].iter().map(|other| &other.plan.cluster),
-        );
-        if let Some(twin) = others.into_iter().find(|other| other.id == mine.id) {
-            return Err(Failure::refused(format!(
-                "contexts {:?} and {:?} lead to the same cluster {}; nothing was changed",
-                twin.context, mine.context, mine.id
-            ))
-            .hint("select one of them with --context"));
-        }
-    }
-    Ok(())
-}
-
-/// Refuses clusters that share an identity and together need more federated credentials than it can have.
-fn refuse_overfull(planned: &[Planned]) -> Result<(), Failure> {
-    let new = planned
-        .iter()
-        .filter(|one| matches!(one.plan.federated_credential, Change::Create { .. }));
-    let Some((id, found)) = overfull(new.map(|one| (&one.plan.identity.target().id, one.credentials))) else {
-        return Ok(());
-    };
-    Err(Failure::refused(format!(
-        "identity {id} has {found} federated credentials, and with those of the selected clusters it would have more than the {FEDERATED_CREDENTIAL_LIMIT} that Azure allows; nothing was changed"
-    ))
-    .hint("remove stale ones, or use an identity for each cluster: leave out --identity-id"))
-}
-
-/// The first identity that would have too many credentials, with how many it has: each item is one more for an
-/// identity that has so many already.
-fn overfull<'a>(new: impl Iterator<Item = (&'a ArmId, usize)>) -> Option<(&'a ArmId, usize)> {
-    let mut counts: BTreeMap<&ArmId, usize> = BTreeMap::new();
-    for (id, found) in new {
-        let count = counts.entry(id).or_insert(found);
-        *count += 1;
-        if *count > FEDERATED_CREDENTIAL_LIMIT {
-            return Some((id, found));
-        }
-    }
-    None
-}
-
 /// Separates the plans that the principal may carry out from those that it certainly may not; an empty one needs
 /// nothing.
-async fn check_rights(azure: &Azure, planned: Vec<Planned>) -> (Vec<Planned>, Refused) {
+async fn check_rights(azure: &Azure, planned: Vec<Planned>, wanted: WaitFor) -> (Vec<Planned>, Refused) {
     let mut checks = Vec::new();
     for one in planned {
         checks.push(async {
-            let missing = rights::missing(azure, &one.plan).await;
-            (one, missing)
+            let (in_azure, in_cluster) = futures::join!(
+                rights::check(azure, &one.plan),
+                cluster_rights::check(
+                    &one.cluster,
+                    &one.plan,
+                    provable(&one.plan, wanted) != WaitFor::None
+                )
+            );
+            (one, in_azure.and(in_cluster))
         });
     }
-    let checked: Vec<(Planned, Vec<Right>)> = stream::iter(checks).buffered(AT_ONCE).collect().await;
+    let checked: Vec<(Planned, Result<(), Failure>)> = stream::iter(checks).buffered(AT_ONCE).collect().await;
     let (mut allowed, mut refused) = (Vec::new(), Vec::new());
-    for (one, missing) in checked {
-        if missing.is_empty() {
-            allowed.push(one);
-        } else {
-            let failure = rights::refusal(&missing, &azure.principal);
-            refused.push((one.cluster.context, Some(one.plan), failure));
+    for (one, checked) in checked {
+        match checked {
+            Ok(()) => allowed.push(one),
+            Err(failure) => refused.push((one.unit, Some(one.plan), failure)),
         }
     }
     (allowed, refused)
@@ -228,7 +276,7 @@ async fn check_rights(azure: &Azure, planned: Vec<Planned>) -> (Vec<Planned>, Re
 
 /// What became of one cluster.
 struct Carried {
-    context: String,
+    unit: Unit,
     outcome: Option<Outcome>,
     waited: Option<ExchangeWait>,
     changes: Value,
@@ -237,11 +285,10 @@ struct Carried {
 
 /// Applies one plan and waits for its proof. It is never dropped half-way: a write that was sent is recorded.
 async fn carry_out(azure: &Azure, one: &Planned, args: &SetupArgs, session: &Session) -> Carried {
-    let context = one.cluster.context.clone();
-    let task = session.ui.task(context.clone());
+    let task = session.ui.task(one.unit.label.clone());
     let say = |text: &str| task.say(text);
     let mut carried = Carried {
-        context,
+        unit: one.unit.clone(),
         outcome: None,
         waited: None,
         changes: json!([]),
@@ -302,35 +349,19 @@ async fn carry_out(azure: &Azure, one: &Planned, args: &SetupArgs, session: &Ses
 /// What can be waited for: what others are to do (`--only`, `--skip`) may come any day.
 pub(crate) fn provable(plan: &Plan, wanted: WaitFor) -> WaitFor {
     let is_left = |change: &Change<_>| matches!(change, Change::Left { .. });
+    let is_left_policy = |change: &Change<_>| matches!(change, Change::Left { .. });
     match wanted {
         _ if matches!(plan.federated_credential, Change::Left { .. }) => WaitFor::None,
-        WaitFor::Access if plan.grants.iter().any(is_left) => WaitFor::Exchange,
+        WaitFor::Access
+            if plan.grants.iter().any(is_left) || plan.vault_policies.iter().any(is_left_policy) =>
+        {
+            WaitFor::Exchange
+        }
         wanted => wanted,
     }
 }
 
-fn interrupted(session: &Session) -> Failure {
+pub(crate) fn interrupted(session: &Session) -> Failure {
     let status = session.interrupt.status().unwrap_or(ExitStatus::Interrupted);
     Failure::new(status, "interrupted; nothing was changed")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn credentials_of_several_clusters_are_counted_together() {
-        let id = |name: &str| -> ArmId {
-            format!("/subscriptions/s/resourceGroups/g/providers/P/t/{name}")
-                .parse()
-                .unwrap()
-        };
-        let (shared, spelled, other) = (id("shared"), id("SHARED"), id("other"));
-        assert_eq!(overfull([(&shared, 18), (&spelled, 18)].into_iter()), None);
-        assert_eq!(overfull([(&shared, 19), (&other, 19)].into_iter()), None);
-        assert_eq!(
-            overfull([(&shared, 19), (&other, 19), (&spelled, 19)].into_iter()),
-            Some((&spelled, 19))
-        );
-    }
 }

@@ -61,13 +61,21 @@ pub async fn wait_for_exchange(
                 None
             }
             Ok(None) => return Ok(ExchangeWait::DeferredUntilChart),
-            Err(Tried::Cluster(error)) => return Err(error.into()),
+            Err(Tried::Cluster(error)) => {
+                in_a_row = 0;
+                if !passes(&error) || Instant::now() + PAUSE > deadline {
+                    return Err(error.into());
+                }
+                say_once(say, &mut said, format!("waiting for the cluster: {error}"));
+                None
+            }
             Err(Tried::Exchange(error)) => {
                 in_a_row = 0;
                 if !may_pass(&error) {
                     return Err(SetupError::Exchange {
                         last: error.to_string(),
                         is_final: true,
+                        verify: outcome.verify_command(),
                     });
                 }
                 say_once(say, &mut said, format!("waiting for the token exchange: {error}"));
@@ -82,6 +90,7 @@ pub async fn wait_for_exchange(
             return Err(SetupError::Exchange {
                 last,
                 is_final: false,
+                verify: outcome.verify_command(),
             });
         }
         pause(interrupt).await?;
@@ -112,6 +121,7 @@ pub async fn wait_for_access(
         let failed = |last: String| SetupError::Access {
             secret: name.clone(),
             last,
+            verify: outcome.verify_command(),
         };
         let uri = outcome
             .vaults
@@ -126,13 +136,14 @@ pub async fn wait_for_access(
                 token = match try_exchange(azure, cluster, outcome).await {
                     Ok(Some(token)) => Some(token),
                     Ok(None) => return Ok(ExchangeWait::DeferredUntilChart),
+                    Err(Tried::Cluster(error)) if passes(&error) => None,
                     Err(Tried::Cluster(error)) => return Err(error.into()),
                     Err(Tried::Exchange(error)) if may_pass(&error) => None,
                     Err(Tried::Exchange(error)) => return Err(failed(error.to_string())),
                 };
             }
             let (last, may_pass) = match &token {
-                None => ("the exchange is refused now and then".to_owned(), true),
+                None => ("no token for it can be had now and then".to_owned(), true),
                 Some(token) => match secret::read(&azure.http, &uri, &wanted.name, token).await {
                     SecretOutcome::Read => break,
                     refused => (describe(&refused), refused.may_pass()),
@@ -182,6 +193,14 @@ async fn try_exchange(
         .map_err(Tried::Exchange)
 }
 
+/// Whether the API server may answer the next time: it was not reached, or it is overloaded.
+fn passes(error: &ClusterError) -> bool {
+    match error {
+        ClusterError::Request { .. } => api_code(error).is_none_or(|code| code == 429 || code >= 500),
+        ClusterError::Config { .. } => false,
+    }
+}
+
 fn may_pass(error: &ExchangeError) -> bool {
     match error {
         ExchangeError::Refused(refusal) => refusal.may_pass(),
@@ -215,5 +234,31 @@ async fn pause(interrupt: &Interrupt) -> Result<(), SetupError> {
         () = interrupt.cancelled() => Err(SetupError::Interrupted {
             status: interrupt.status().unwrap_or(aks_shared::ExitStatus::Interrupted),
         }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use kube::core::Status;
+
+    #[test]
+    fn an_api_server_that_is_away_or_overloaded_is_waited_for() {
+        let answered = |code: u16| ClusterError::Request {
+            context: "weu-1".into(),
+            what: "a token".into(),
+            source: Box::new(kube::Error::Api(Box::new(
+                Status::failure("", "").with_code(code),
+            ))),
+        };
+        let passing = [429, 500, 503].map(|code| passes(&answered(code)));
+        let lasting = [400, 401, 403].map(|code| passes(&answered(code)));
+        assert_eq!((passing, lasting), ([true; 3], [false; 3]));
+        let away = ClusterError::Request {
+            context: "weu-1".into(),
+            what: "a token".into(),
+            source: Box::new(kube::Error::LinesCodecMaxLineLengthExceeded),
+        };
+        assert!(passes(&away));
     }
 }

@@ -4,8 +4,8 @@ use aks_shared::args::OutputArgs;
 use aks_shared::{Command, ExitStatus, Failure, Session};
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
-use kubectl_wi_setup::SetupArgs;
-use kubectl_wi_verify::VerifyArgs;
+use kubectl_wi_setup::{RemoveArgs, SetupArgs};
+use kubectl_wi_verify::{ImageArgs, VerifyArgs};
 
 /// Set up and verify Azure Workload Identity for service accounts on AKS
 #[derive(Debug, Parser)]
@@ -17,8 +17,10 @@ pub(crate) struct Front {
 
 #[derive(Debug, Subcommand)]
 enum Action {
-    Setup(SetupArgs),
+    Setup(Box<SetupArgs>),
     Verify(VerifyArgs),
+    Image(ImageArgs),
+    Remove(RemoveArgs),
     Completion(CompletionArgs),
 }
 
@@ -37,14 +39,18 @@ impl Command for Front {
         match &self.action {
             Action::Setup(args) => args.output(),
             Action::Verify(args) => args.output(),
+            Action::Image(args) => args.output(),
+            Action::Remove(args) => args.output(),
             Action::Completion(args) => &args.output,
         }
     }
 
     async fn run(self, session: &Session) -> Result<ExitStatus, Failure> {
         match self.action {
-            Action::Setup(args) => args.run(session).await,
+            Action::Setup(args) => (*args).run(session).await,
             Action::Verify(args) => args.run(session).await,
+            Action::Image(args) => args.run(session).await,
+            Action::Remove(args) => args.run(session).await,
             Action::Completion(args) => completion(&args, session),
         }
     }

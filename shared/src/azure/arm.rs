@@ -4,27 +4,37 @@
 mod authorization;
 mod clusters;
 mod credentials;
+mod definitions;
+mod enable;
 mod error;
 mod graph;
 mod identities;
+mod memo;
 mod pace;
 mod permissions;
 mod request;
 mod retry;
+mod usage;
 mod vaults;
 
 pub use authorization::{RoleAssignment, least_role, role_definition_id, roles};
-pub use clusters::ManagedCluster;
+pub use clusters::{ManagedCluster, UserKubeconfig};
 pub use credentials::{FEDERATED_CREDENTIAL_LIMIT, FederatedCredential};
+pub use definitions::RoleDefinition;
+pub use enable::Features;
 pub use error::{ArmError, Refusal};
 pub use identities::ManagedIdentity;
 pub use permissions::Permissions;
 pub use request::{ArmRequest, ArmResponse};
+pub use usage::ROLE_ASSIGNMENT_LIMIT;
 pub use vaults::{SecretMetadata, Vault};
 
 use super::Cloud;
 use super::credential::Tokens;
-use backon::Retryable;
+use crate::interrupt::Interrupt;
+use backon::BackoffBuilder;
+use graph::ClusterRow;
+use memo::Memo;
 use pace::Pace;
 use reqwest::header;
 use serde::Deserialize;
@@ -34,7 +44,7 @@ use url::Url;
 
 /// A resource manager that is called as one principal; cheap to clone.
 #[derive(Clone)]
-pub struct Arm(Arc<Inner>);
+pub struct Arm(Arc<Inner>, Interrupt);
 
 struct Inner {
     base: Url,
@@ -42,6 +52,12 @@ struct Inner {
     http: reqwest::Client,
     tokens: Arc<Tokens>,
     pace: Pace,
+    /// What Resource Graph says of clusters, by the subscriptions that were searched.
+    cluster_rows: Memo<Vec<ClusterRow>>,
+    /// The clusters that were listed, likewise.
+    clusters: Memo<Vec<ManagedCluster>>,
+    /// The vaults of a name.
+    vaults: Memo<Vec<Vault>>,
 }
 
 impl std::fmt::Debug for Arm {
@@ -64,24 +80,36 @@ struct Page {
 impl Arm {
     pub(super) fn new(cloud: &Cloud, http: reqwest::Client, tokens: Arc<Tokens>) -> Self {
         let (base, scope) = (cloud.arm.clone(), cloud.arm_scope.clone());
-        Self(Arc::new(Inner {
+        let inner = Inner {
             base,
             scope,
             http,
             tokens,
             pace: Pace::default(),
-        }))
+            cluster_rows: Memo::default(),
+            clusters: Memo::default(),
+            vaults: Memo::default(),
+        };
+        Self(Arc::new(inner), Interrupt::default())
+    }
+
+    /// The same resource manager, given up between two tries of one request when the command is asked to stop. A try
+    /// that was sent is always waited for.
+    #[must_use]
+    pub fn stopped_by(&self, interrupt: &Interrupt) -> Self {
+        Self(Arc::clone(&self.0), interrupt.clone())
+    }
+
+    /// The tokens of the principal that it is called as.
+    pub(super) fn tokens(&self) -> &Tokens {
+        &self.0.tokens
     }
 
     /// Sends a request until it is answered for good: throttling, server faults and lost connections are
     /// retried a bounded number of times, and `Retry-After` is honoured.
     pub async fn send(&self, request: &ArmRequest) -> Result<ArmResponse, ArmError> {
-        (|| self.send_once(request))
-            .retry(retry::backoff())
-            .when(|error: &ArmError| retry::is_worth_it(error))
-            .adjust(retry::adjusted)
-            .notify(|error: &ArmError, pause| tracing::info!(%error, ?pause, "azure request is retried"))
-            .await
+        let pauses = retry::backoff().build();
+        retry::until(&self.1, pauses, retry::is_worth_it, || self.send_once(request)).await
     }
 
     /// Sends a request for something that may not exist: 404 is none.
@@ -123,12 +151,16 @@ impl Arm {
             // The URL of a page or an operation is signed; it must not reach a message.
             source: source.without_url(),
         };
+        crate::requests::count_azure();
         let mut builder = self
             .0
             .http
             .request(request.method.clone(), request.url(&self.0.base))
             .bearer_auth(token.secret())
             .header(header::ACCEPT, "application/json");
+        if let Some(tag) = &request.if_match {
+            builder = builder.header(header::IF_MATCH, tag);
+        }
         if let Some(body) = &request.body {
             builder = builder.json(body);
         }

@@ -1,6 +1,7 @@
 //! The clouds: authority, resource manager and vault endpoints, known or described by a file.
 
 use crate::env::{self, Env};
+use crate::injection::AUTHORITY_HOST;
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
 use url::Url;
@@ -34,6 +35,12 @@ pub enum CloudError {
     /// `AZURE_ENVIRONMENT` says that a file describes the cloud, and no file is named.
     #[error("AZURE_ENVIRONMENT is AzureStackCloud and AZURE_ENVIRONMENT_FILEPATH is not set")]
     NoFile,
+    /// `AZURE_AUTHORITY_HOST` is of no cloud that is known: its other endpoints cannot be guessed.
+    #[error("AZURE_AUTHORITY_HOST is {host}, and no known cloud has that authority")]
+    Authority {
+        /// What is set.
+        host: String,
+    },
     /// The file cannot be read.
     #[error("cannot read the cloud description {}", path.display())]
     Read {
@@ -83,7 +90,8 @@ struct ResourceIdentifiers {
 }
 
 impl Cloud {
-    /// Resolves `--cloud`, else `$AZURE_ENVIRONMENT` (and `$AZURE_ENVIRONMENT_FILEPATH`), else the public cloud.
+    /// Resolves `--cloud`, else `$AZURE_ENVIRONMENT` (and `$AZURE_ENVIRONMENT_FILEPATH`), else the cloud whose authority
+    /// `$AZURE_AUTHORITY_HOST` is, which the webhook sets in pods, else the public cloud.
     pub fn resolve(flag: Option<&str>, env: &Env) -> Result<Self, CloudError> {
         if let Some(name) = flag {
             let path = Path::new(name);
@@ -98,7 +106,10 @@ impl Cloud {
             };
         }
         match env.get(env::azure::ENVIRONMENT) {
-            None => Self::public(),
+            None => match env.get(AUTHORITY_HOST) {
+                None => Self::public(),
+                Some(host) => Self::of_authority(&host),
+            },
             Some(name) if name.eq_ignore_ascii_case("AzureStackCloud") => Self::from_file(
                 &env.path(env::azure::ENVIRONMENT_FILEPATH)
                     .ok_or(CloudError::NoFile)?,
@@ -110,6 +121,23 @@ impl Cloud {
     /// Whether Entra's own public authority serves this cloud.
     pub fn is_public(&self) -> bool {
         self.name == "AzurePublicCloud"
+    }
+
+    fn of_authority(host: &str) -> Result<Self, CloudError> {
+        let wanted = host.trim_end_matches('/');
+        let known = ["public", "usgov", "china"].into_iter().filter_map(Self::known);
+        let mut found = known.filter_map(Result::ok);
+        found
+            .find(|cloud| {
+                cloud
+                    .authority
+                    .as_str()
+                    .trim_end_matches('/')
+                    .eq_ignore_ascii_case(wanted)
+            })
+            .ok_or_else(|| CloudError::Authority {
+                host: host.to_owned(),
+            })
     }
 
     fn public() -> Result<Self, CloudError> {
@@ -249,6 +277,25 @@ mod tests {
         assert_eq!(cloud.arm_scope, "https://management.azure.com/.default");
         assert_eq!(cloud.vault_scope, "https://vault.azure.net/.default");
         assert!(!cloud.is_public());
+    }
+
+    #[test]
+    fn in_a_pod_the_authority_tells_the_cloud() {
+        for (host, name) in [
+            ("https://login.microsoftonline.com/", "AzurePublicCloud"),
+            ("https://LOGIN.microsoftonline.us", "AzureUSGovernmentCloud"),
+            ("https://login.chinacloudapi.cn/", "AzureChinaCloud"),
+        ] {
+            let env = Env::of([(AUTHORITY_HOST, host)]);
+            assert_eq!(Cloud::resolve(None, &env).unwrap().name, name);
+        }
+        // What is named by hand counts more; an authority that nobody knows is not taken for the public one.
+        let env = Env::of([(AUTHORITY_HOST, "https://login.example/")]);
+        assert!(Cloud::resolve(Some("china"), &env).is_ok());
+        assert!(matches!(
+            Cloud::resolve(None, &env),
+            Err(CloudError::Authority { .. })
+        ));
     }
 
     #[test]

@@ -1,42 +1,53 @@
 //! The sign-in chain: which link is used, whose token it gives, and what every link answered when none does.
 
-use super::entra::EntraTransport;
+mod advice;
+mod assertion;
+mod link;
+
 use super::{Cloud, Principal};
 use crate::args::{AuthMethod, AzureArgs};
-use crate::env::{self, Env};
-use azure_core::cloud::CustomConfiguration;
+use crate::env::Env;
 use azure_core::credentials::{AccessToken, Secret, TokenCredential};
-use azure_core::http::{ClientOptions, ExponentialRetryOptions, RetryOptions, Transport};
-use azure_identity::{
-    AzureCliCredential, AzureCliCredentialOptions, ClientAssertionCredentialOptions, ClientSecretCredential,
-    ClientSecretCredentialOptions, WorkloadIdentityCredential, WorkloadIdentityCredentialOptions,
-};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use link::{CHAIN, Place, is_ambient, name_of};
 use serde::Deserialize;
 use std::collections::HashMap;
 use std::fmt;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use tokio::sync::Mutex;
 
-/// The links in the order in which `auto` tries them.
-const CHAIN: [AuthMethod; 3] = [
-    AuthMethod::Environment,
-    AuthMethod::FederatedFile,
-    AuthMethod::AzureCli,
-];
-
 /// How long before its end a token is replaced.
 const EARLY: Duration = Duration::from_mins(5);
 
-/// No link of the chain gave a token.
+/// Nobody is signed in.
 #[derive(Debug, thiserror::Error)]
-#[error("{}", answers.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
-pub struct SignInError {
-    /// What every link answered, in the order in which they were asked.
-    pub answers: Vec<LinkAnswer>,
+pub enum SignInError {
+    /// No link of the chain gave a token.
+    #[error("{}", answers.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    NoToken {
+        /// What every link answered, in the order in which they were asked.
+        answers: Vec<LinkAnswer>,
+    },
+    /// Two links of the chain give tokens of different principals, and no person is there to see which one is used.
+    #[error("two sign-ins are possible, as different principals: {first} and {second}")]
+    SeveralPrincipals {
+        /// Who the first link signs in.
+        first: Box<Principal>,
+        /// Who a later one does.
+        second: Box<Principal>,
+    },
+}
+
+impl SignInError {
+    /// What every link that was asked answered, where none gave a token.
+    pub fn answers(&self) -> &[LinkAnswer] {
+        match self {
+            Self::NoToken { answers } => answers,
+            Self::SeveralPrincipals { .. } => &[],
+        }
+    }
 }
 
 /// What one link of the chain answered.
@@ -48,6 +59,8 @@ pub struct LinkAnswer {
     pub answer: String,
     /// Whether it was configured and refused, rather than not configured.
     pub refused: bool,
+    /// Whether it is there without anybody having put it there for this command.
+    pub is_ambient: bool,
 }
 
 impl fmt::Display for LinkAnswer {
@@ -71,59 +84,81 @@ impl fmt::Debug for Tokens {
 impl Tokens {
     /// Walks the chain until a link gives a token for ARM.
     ///
-    /// A link that is configured and refused ends the walk: going on would sign in as somebody else by accident.
+    /// A link that was set up and refused ends the walk: going on would sign in as somebody else by accident. In CI,
+    /// where nobody looks at the name, the links behind the first that works must not be somebody else either.
     pub(super) async fn sign_in(
         args: &AzureArgs,
         env: &Env,
         cloud: &Cloud,
         http: &reqwest::Client,
     ) -> Result<(Self, Principal), SignInError> {
+        let place = Place {
+            args,
+            env,
+            cloud,
+            http,
+        };
         let links = match args.auth {
             AuthMethod::Auto => &CHAIN[..],
             ref one => std::slice::from_ref(one),
         };
         let mut answers = Vec::new();
+        let mut signed_in: Option<(Self, Principal)> = None;
         for &method in links {
-            let link = name_of(method);
-            let credential = match credential(method, args, env, cloud, http) {
-                Ok(Ok(credential)) => credential,
-                Ok(Err(error)) => {
-                    answers.push(LinkAnswer {
-                        link,
-                        answer: describe(&error),
-                        refused: true,
+            if signed_in.is_some() && !place.is_offered(method) {
+                continue;
+            }
+            match (Self::of_link(method, place).await, &signed_in) {
+                (Ok(first), None) if env.is_ci() => signed_in = Some(first),
+                (Ok(only), None) => return Ok(only),
+                (Ok((_, second)), Some((_, first))) if !first.is_same(&second) => {
+                    return Err(SignInError::SeveralPrincipals {
+                        first: Box::new(first.clone()),
+                        second: Box::new(second),
                     });
-                    break;
                 }
-                Err(missing) => {
-                    answers.push(LinkAnswer {
-                        link,
-                        answer: format!("not configured: {missing}"),
-                        refused: false,
-                    });
-                    continue;
+                (Err(answer), None) => {
+                    let ends = answer.refused && !answer.is_ambient;
+                    answers.push(answer);
+                    if ends {
+                        break;
+                    }
                 }
-            };
-            let tokens = Self {
-                credential,
-                cache: Mutex::default(),
-            };
-            match tokens.token(&cloud.arm_scope).await {
-                Ok(token) => {
-                    let principal = principal(link, token.secret(), args, env);
-                    return Ok((tokens, principal));
-                }
-                Err(error) => {
-                    answers.push(LinkAnswer {
-                        link,
-                        answer: describe(&error),
-                        refused: true,
-                    });
-                    break;
-                }
+                (Ok(_) | Err(_), Some(_)) => {}
             }
         }
-        Err(SignInError { answers })
+        signed_in.ok_or(SignInError::NoToken { answers })
+    }
+
+    /// The tokens of one link and whose they are.
+    async fn of_link(method: AuthMethod, place: Place<'_>) -> Result<(Self, Principal), LinkAnswer> {
+        let link = name_of(method);
+        let refused = |answer: String| LinkAnswer {
+            link,
+            answer,
+            refused: true,
+            is_ambient: is_ambient(method),
+        };
+        let credential = place.credential(method).await.map_err(|missing| LinkAnswer {
+            link,
+            answer: format!("not configured: {missing}"),
+            refused: false,
+            is_ambient: is_ambient(method),
+        })?;
+        let tokens = Self {
+            credential: credential.map_err(|error| refused(describe(&error)))?,
+            cache: Mutex::default(),
+        };
+        let token = tokens.token(&place.cloud.arm_scope).await;
+        let token = token.map_err(|error| refused(describe(&error)))?;
+        let principal = principal(link, token.secret(), place.named_tenant());
+        match place.named_tenant() {
+            Some(named) if is_another(&named, &principal.tenant) => Err(refused(format!(
+                "it gives tokens of tenant {}, and tenant {named} is asked for",
+                principal.tenant
+            ))),
+            _ => Ok((tokens, principal)),
+        }
     }
 
     /// A token for a scope.
@@ -141,85 +176,11 @@ impl Tokens {
     }
 }
 
-fn name_of(method: AuthMethod) -> &'static str {
-    match method {
-        AuthMethod::Auto => "auto",
-        AuthMethod::Environment => "environment",
-        AuthMethod::FederatedFile => "federated-file",
-        AuthMethod::AzureCli => "azure-cli",
-    }
-}
-
-/// The credential of a link; the outer error says what the link lacks.
-fn credential(
-    method: AuthMethod,
-    args: &AzureArgs,
-    env: &Env,
-    cloud: &Cloud,
-    http: &reqwest::Client,
-) -> Result<azure_core::Result<Arc<dyn TokenCredential>>, String> {
-    let needed = |name: &str| env.get(name).ok_or_else(|| format!("{name} is not set"));
-    let tenant = || {
-        let given = args.tenant.clone().or_else(|| env.get(env::azure::TENANT_ID));
-        given.ok_or_else(|| format!("neither --tenant nor {} is set", env::azure::TENANT_ID))
-    };
-    match method {
-        AuthMethod::Auto => Err("it is no link of the chain".to_owned()),
-        AuthMethod::Environment => {
-            let secret = Secret::new(needed(env::azure::CLIENT_SECRET)?);
-            let client = needed(env::azure::CLIENT_ID)?;
-            let options = ClientSecretCredentialOptions {
-                client_options: client_options(cloud, http),
-            };
-            let made = ClientSecretCredential::new(&tenant()?, client, secret, Some(options));
-            Ok(made.map(|credential| credential as Arc<dyn TokenCredential>))
-        }
-        AuthMethod::FederatedFile => {
-            let file = PathBuf::from(needed(env::azure::FEDERATED_TOKEN_FILE)?);
-            let credential_options = ClientAssertionCredentialOptions {
-                client_options: client_options(cloud, http),
-            };
-            let options = WorkloadIdentityCredentialOptions {
-                credential_options,
-                client_id: Some(needed(env::azure::CLIENT_ID)?),
-                tenant_id: Some(tenant()?),
-                token_file_path: Some(file),
-            };
-            let made = WorkloadIdentityCredential::new(Some(options));
-            Ok(made.map(|credential| credential as Arc<dyn TokenCredential>))
-        }
-        AuthMethod::AzureCli => {
-            if which::which("az").is_err() {
-                return Err("`az` is not on the PATH".to_owned());
-            }
-            // `az account get-access-token` takes a tenant or a subscription, not both.
-            let tenant = tenant().ok();
-            let options = AzureCliCredentialOptions {
-                subscription: args.subscription.first().filter(|_| tenant.is_none()).cloned(),
-                tenant_id: tenant,
-                executor: None,
-            };
-            let made = AzureCliCredential::new(Some(options));
-            Ok(made.map(|credential| credential as Arc<dyn TokenCredential>))
-        }
-    }
-}
-
-/// Every cloud goes by its own authority, and every request through the client that believes `--ca-file`.
-fn client_options(cloud: &Cloud, http: &reqwest::Client) -> ClientOptions {
-    let mut custom = CustomConfiguration::default();
-    custom.authority_host = cloud.authority.to_string();
-    ClientOptions {
-        cloud: Some(Arc::new(custom.into())),
-        // Nobody waits a minute to learn that the authority's name is wrong.
-        retry: RetryOptions::exponential(ExponentialRetryOptions {
-            max_retries: 3,
-            max_total_elapsed: azure_core::time::Duration::seconds(20),
-            ..ExponentialRetryOptions::default()
-        }),
-        transport: Some(Transport::new(Arc::new(EntraTransport(http.clone())))),
-        ..ClientOptions::default()
-    }
+/// Whether a tenant that was asked for is certainly not the one of a token: tenants have names besides their ids, and
+/// those cannot be compared.
+fn is_another(named: &str, tenant: &str) -> bool {
+    let id = |text: &str| uuid::Uuid::parse_str(text).ok();
+    matches!((id(named), id(tenant)), (Some(named), Some(tenant)) if named != tenant)
 }
 
 /// An error of `azure_identity` as one line: what it says, then its causes, without its advice and its frame.
@@ -260,12 +221,11 @@ struct Claims {
     appid: Option<String>,
 }
 
-fn principal(link: &str, token: &str, args: &AzureArgs, env: &Env) -> Principal {
+fn principal(link: &str, token: &str, named_tenant: Option<String>) -> Principal {
     let claims = claims(token).unwrap_or_default();
-    let named = args.tenant.clone().or_else(|| env.get(env::azure::TENANT_ID));
     Principal {
         method: link.to_owned(),
-        tenant: claims.tid.or(named).unwrap_or_default(),
+        tenant: claims.tid.or(named_tenant).unwrap_or_default(),
         object_id: claims.oid,
         name: claims
             .upn
@@ -283,15 +243,15 @@ fn claims(token: &str) -> Option<Claims> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::env;
+    use clap::ValueEnum;
 
     async fn fail(args: &AzureArgs, env: &Env) -> Vec<LinkAnswer> {
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let cloud = Cloud::resolve(Some("public"), env).unwrap();
         let http = reqwest::Client::new();
-        Tokens::sign_in(args, env, &cloud, &http)
-            .await
-            .unwrap_err()
-            .answers
+        let error = Tokens::sign_in(args, env, &cloud, &http).await.unwrap_err();
+        error.answers().to_vec()
     }
 
     #[tokio::test]
@@ -326,15 +286,50 @@ mod tests {
         assert!(!answers[0].answer.contains("hidden"), "{}", answers[0]);
     }
 
+    #[tokio::test]
+    async fn a_token_that_the_webhook_mounted_is_the_pods_own() {
+        let env = Env::of([
+            (env::azure::TENANT_ID, "t"),
+            (env::azure::CLIENT_ID, "app"),
+            (
+                env::azure::FEDERATED_TOKEN_FILE,
+                "/var/run/secrets/azure/wi/token/absent-in-this-test",
+            ),
+        ]);
+        let answers = fail(&AzureArgs::default(), &env).await;
+        let told: Vec<String> = answers.iter().map(ToString::to_string).collect();
+        let file = told.iter().find(|answer| answer.starts_with("federated-file: "));
+        assert!(file.unwrap().ends_with("that is workload-identity"), "{told:?}");
+        // It was set up and cannot be read: nobody behind it is signed in instead.
+        let last = answers.last().unwrap();
+        assert_eq!((last.link, last.refused), ("workload-identity", true), "{told:?}");
+    }
+
+    #[test]
+    fn the_chain_has_every_link_in_the_order_of_the_help() {
+        let offered = AuthMethod::value_variants();
+        assert_eq!(offered[0], AuthMethod::Auto);
+        assert_eq!(offered[1..], CHAIN);
+        for method in offered {
+            assert_eq!(method.to_possible_value().unwrap().get_name(), name_of(*method));
+        }
+    }
+
+    #[test]
+    fn tenants_are_told_apart_by_their_ids_alone() {
+        let (one, other) = (
+            "11111111-1111-4111-8111-111111111111",
+            "22222222-2222-4222-8222-222222222222",
+        );
+        assert!(is_another(one, other));
+        assert!(!is_another(one, &one.to_uppercase()));
+        assert!(!is_another("contoso.onmicrosoft.com", one));
+    }
+
     #[test]
     fn the_principal_is_who_the_token_names() {
         let payload = URL_SAFE_NO_PAD.encode(r#"{"tid": "t", "oid": "o", "appid": "a"}"#);
-        let principal = principal(
-            "environment",
-            &format!("h.{payload}.s"),
-            &AzureArgs::default(),
-            &Env::Process,
-        );
+        let principal = principal("environment", &format!("h.{payload}.s"), None);
         assert_eq!(principal.to_string(), "a of tenant t (environment)");
         assert_eq!(principal.object_id.as_deref(), Some("o"));
     }

@@ -11,17 +11,7 @@ impl From<AzureError> for Failure {
             AzureError::Cloud(error) => Self::from(error),
             AzureError::Trust(error) => Self::from_error(ExitStatus::Usage, &error)
                 .hint("name a PEM file with --ca-file, or unset AKS_WI_CA_FILE"),
-            AzureError::SignIn(ref source) => {
-                let mut failure = Self::refused(error.to_string());
-                failure.causes = source.answers.iter().map(ToString::to_string).collect();
-                if source.answers.iter().any(|answer| answer.refused) {
-                    failure.hint("choose another link with --auth, or correct the one that was refused")
-                } else {
-                    failure.hint("sign in: az login").hint(
-                        "in a pipeline set AZURE_TENANT_ID, AZURE_CLIENT_ID and AZURE_FEDERATED_TOKEN_FILE or AZURE_CLIENT_SECRET",
-                    )
-                }
-            }
+            AzureError::SignIn(ref source) => source.failure(error.to_string()),
             AzureError::Arm(error) => Self::from(error),
         }
     }
@@ -32,6 +22,9 @@ impl From<CloudError> for Failure {
         let failure = Self::from_error(ExitStatus::Usage, &error);
         match error {
             CloudError::Unknown { .. } => failure.hint("use --cloud public|usgov|china|FILE.json"),
+            CloudError::Authority { .. } => {
+                failure.hint("describe the cloud: --cloud FILE.json, or name it: --cloud public|usgov|china")
+            }
             CloudError::NoFile => failure.hint("set AZURE_ENVIRONMENT_FILEPATH, or use --cloud FILE.json"),
             CloudError::Read { .. } | CloudError::Parse { .. } | CloudError::Endpoint { .. } => failure,
         }
@@ -56,7 +49,7 @@ fn hints(error: &ArmError) -> Vec<String> {
     if error.is_forbidden() {
         let (action, scope) = (refusal.action(), refusal.scope());
         let mut hint = format!("the missing action is {action} at {scope}");
-        if let Some(role) = least_role(&action) {
+        if let Some(role) = least_role(&action, &scope) {
             let principal = refusal.principal().unwrap_or_else(|| "PRINCIPAL".to_owned());
             let scope = grantable(&scope);
             hint = format!(
@@ -72,9 +65,35 @@ fn hints(error: &ArmError) -> Vec<String> {
         "MissingSubscriptionRegistration" => {
             vec!["register the resource provider: az provider register --namespace NAMESPACE".to_owned()]
         }
-        "ScopeLocked" => vec!["a lock forbids this: az lock list --resource-group GROUP".to_owned()],
+        "InvalidAuthenticationTokenTenant" => vec![
+            "the subscription is in another tenant than the sign-in; choose it with --tenant: az account list --query '[].{id: id, tenant: tenantId}' -o table"
+                .to_owned(),
+        ],
+        "ExpiredAuthenticationToken" => {
+            vec!["Azure takes the token for expired: check this machine's clock, and sign in again".to_owned()]
+        }
+        "ScopeLocked" => vec![format!(
+            "a lock forbids this; see it, and ask its owner to lift it: az lock list --resource-group {} -o table",
+            group_of(&refusal.path)
+        )],
+        "RequestDisallowedByPolicy" => vec![format!(
+            "a policy forbids this; see it, give what it wants (--tag, --identity-group) or ask for an exemption: az policy assignment list --resource-group {} --disable-scope-strict-match -o table",
+            group_of(&refusal.path)
+        )],
+        "DenyAssignmentAuthorizationFailed" => {
+            vec!["a deny assignment forbids this whatever the role; ask who manages the scope".to_owned()]
+        }
         _ => Vec::new(),
     }
+}
+
+/// The resource group that a path lies in.
+fn group_of(path: &str) -> &str {
+    let mut segments = path.split('/');
+    segments
+        .find(|segment| segment.eq_ignore_ascii_case("resourceGroups"))
+        .and_then(|_| segments.next())
+        .unwrap_or("GROUP")
 }
 
 /// Where a role for `scope` is best assigned: what is about to be made has no id yet, so what it hangs on is named.
@@ -92,6 +111,15 @@ fn grantable(scope: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_group_of_a_path_is_found_whatever_its_spelling() {
+        assert_eq!(
+            group_of("/subscriptions/s/resourcegroups/rg-1/providers/P/t/n"),
+            "rg-1"
+        );
+        assert_eq!(group_of("/subscriptions/s"), "GROUP");
+    }
 
     #[test]
     fn roles_are_asked_for_at_what_exists() {

@@ -22,10 +22,14 @@ pub struct ObservedAccount {
     pub is_ours: bool,
     /// Whether we created it, and no release was to own it.
     pub created_by_us: bool,
+    /// Whether nobody but us has ever written to it.
+    pub only_ours: bool,
+    /// The account's own id: another account of the same name has another one.
+    pub uid: Option<String>,
 }
 
 impl ObservedAccount {
-    pub(super) fn read(account: &ServiceAccount) -> Self {
+    pub(crate) fn read(account: &ServiceAccount) -> Self {
         let none = BTreeMap::new();
         let annotations = account.metadata.annotations.as_ref().unwrap_or(&none);
         let labelled = account.metadata.labels.as_ref().unwrap_or(&none);
@@ -45,6 +49,8 @@ impl ObservedAccount {
             is_flux: FLUX_LABELS.iter().any(|label| labelled.contains_key(*label)),
             is_ours: we_wrote_the_client_id(account),
             created_by_us: managed_by == Some(labels::FIELD_MANAGER),
+            only_ours: only_we_wrote(account),
+            uid: account.metadata.uid.clone(),
         }
     }
 }
@@ -61,6 +67,12 @@ fn we_wrote_the_client_id(account: &ServiceAccount) -> bool {
                 .as_ref()
                 .is_some_and(|fields| fields.0.pointer(&pointer).is_some())
     })
+}
+
+/// Whether every field belongs to our field manager alone.
+fn only_we_wrote(account: &ServiceAccount) -> bool {
+    let mut writers = account.metadata.managed_fields.iter().flatten().peekable();
+    writers.peek().is_some() && writers.all(|entry| entry.manager.as_deref() == Some(labels::FIELD_MANAGER))
 }
 
 #[cfg(test)]
@@ -96,8 +108,8 @@ mod tests {
                     {"f:metadata": {"f:annotations": {"f:azure.workload.identity/client-id": {}}}}}],
             }))
         };
-        assert!(managed("kubectl-wi").is_ours);
-        assert!(!managed("helm").is_ours);
+        assert!(managed("kubectl-wi").is_ours && managed("kubectl-wi").only_ours);
+        assert!(!managed("helm").is_ours && !managed("helm").only_ours);
         assert_eq!(managed("helm").client_id.as_deref(), Some("c"));
     }
 }

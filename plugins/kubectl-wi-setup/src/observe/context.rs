@@ -1,5 +1,6 @@
 //! Which AKS cluster a context leads to, and the proof of it.
 
+use super::nodes;
 use crate::Workload;
 use crate::error::{SetupError, is_forbidden, reading};
 use aks_shared::azure::arm::ManagedCluster;
@@ -35,12 +36,14 @@ pub enum Proof {
     Discovery,
     /// A token of the cluster names the issuer that ARM names.
     Token,
+    /// The nodes are machines of the group that ARM names for the cluster.
+    Nodes,
     /// It is not known; the user accepted that.
     Accepted,
 }
 
 impl ObservedCluster {
-    pub(super) fn new(cluster: &Cluster, managed: ManagedCluster, (issuer, proof): (Issuer, Proof)) -> Self {
+    pub(crate) fn new(cluster: &Cluster, managed: ManagedCluster, (issuer, proof): (Issuer, Proof)) -> Self {
         Self {
             context: cluster.context.clone(),
             id: managed.id,
@@ -53,7 +56,7 @@ impl ObservedCluster {
 }
 
 /// The AKS cluster in ARM: the pinned one, else the one that is served where the context points.
-pub(super) async fn resolve(
+pub(crate) async fn resolve(
     azure: &Azure,
     cluster: &Cluster,
     workload: &Workload,
@@ -66,19 +69,24 @@ pub(super) async fn resolve(
             .map_err(reading(format!("cluster {}", id.name())))?;
         return found.ok_or_else(|| SetupError::ClusterMissing { id: id.clone() });
     }
-    let host = cluster
-        .server
-        .host_str()
-        .unwrap_or_default()
-        .trim_matches(['[', ']'])
-        .to_owned();
-    let mut found = azure
+    let host = host(cluster).to_owned();
+    let served = azure
         .arm
-        .clusters_served_at(&host, &azure.subscriptions)
-        .await
-        .map_err(reading(format!("the cluster that is served at {host}")))?;
+        .clusters_served_at(&host, &azure.cluster_subscriptions)
+        .await;
+    let mut found = match served {
+        Err(source) if source.is_forbidden() => return Err(SetupError::ClustersHidden { host, source }),
+        served => served.map_err(reading(format!("the cluster that is served at {host}")))?,
+    };
     match (found.pop(), found.is_empty()) {
-        (None, _) => Err(SetupError::NoCluster { host }),
+        (None, _) => {
+            let others = azure.arm.readable_clusters(&azure.cluster_subscriptions).await;
+            let others = others.unwrap_or_default().into_iter().map(|one| one.id);
+            Err(SetupError::NoCluster {
+                host,
+                others: others.collect(),
+            })
+        }
         (Some(only), true) => Ok(only),
         (Some(last), false) => {
             found.push(last);
@@ -90,8 +98,8 @@ pub(super) async fn resolve(
     }
 }
 
-/// Compares the issuer that the cluster itself names with ARM's.
-pub(super) async fn prove(
+/// Compares what the cluster says of itself with what ARM says: its issuer, or else whose machines its nodes are.
+pub(crate) async fn prove(
     cluster: &Cluster,
     managed: &ManagedCluster,
     workload: &Workload,
@@ -101,6 +109,7 @@ pub(super) async fn prove(
         return Err(SetupError::NotEnabled {
             id: managed.id.clone(),
             missing: missing(managed),
+            is_changing: managed.is_changing(),
         });
     };
     let (found, proof) = match cluster.discovery().await {
@@ -108,13 +117,10 @@ pub(super) async fn prove(
         Err(refused) if is_forbidden(&refused) => {
             match issuer_of_token(cluster, workload, account_exists).await {
                 Ok(issuer) => (issuer, Proof::Token),
-                Err(_) if workload.accept_unproven => return Ok((expected, Proof::Accepted)),
                 Err(why) => {
-                    let why = format!("issuer discovery is forbidden, and {why}");
-                    return Err(SetupError::Unproven {
-                        id: managed.id.clone(),
-                        why,
-                    });
+                    let why = format!("issuer discovery is forbidden, {why}");
+                    let proof = nodes::prove(cluster, managed, workload.accept_unproven, &why).await?;
+                    return Ok((expected, proof));
                 }
             }
         }
@@ -128,6 +134,49 @@ pub(super) async fn prove(
         expected,
         found,
     })
+}
+
+/// Proves the place of a cluster whose features are to be switched on: without an issuer, its server's name in Azure
+/// or the machines of its nodes.
+pub(crate) async fn prove_place(
+    cluster: &Cluster,
+    managed: &ManagedCluster,
+    workload: &Workload,
+) -> Result<(), SetupError> {
+    if managed.issuer.is_some() {
+        return prove(cluster, managed, workload, false).await.map(drop);
+    }
+    if managed.is_served_at(host(cluster)) {
+        return Ok(());
+    }
+    let why = "its issuer is off, the context leads to another server";
+    nodes::prove(cluster, managed, workload.accept_unproven, why)
+        .await
+        .map(drop)
+}
+
+/// Refuses unless a context leads to the cluster with this id; its issuer may be off.
+///
+/// # Errors
+/// Also when nothing proves that it does.
+pub async fn check_cluster(azure: &Azure, cluster: &Cluster, id: &ArmId) -> Result<(), SetupError> {
+    // No account is looked at but the one that every namespace has.
+    let account = ServiceAccountRef {
+        namespace: "default".to_owned(),
+        name: "default".to_owned(),
+    };
+    let pinned = Workload {
+        cluster_id: Some(id.clone()),
+        ..Workload::new(account)
+    };
+    let managed = resolve(azure, cluster, &pinned).await?;
+    prove_place(cluster, &managed, &pinned).await
+}
+
+/// The host of the context's server; an IPv6 address without its brackets.
+fn host(cluster: &Cluster) -> &str {
+    let host = cluster.server.host_str().unwrap_or_default();
+    host.trim_matches(['[', ']'])
 }
 
 /// Whether a namespace exists. Who may not read namespaces works inside one that does.
@@ -151,6 +200,7 @@ pub(super) fn check_enabled(managed: &ManagedCluster, webhook_mutates: bool) -> 
         Err(SetupError::NotEnabled {
             id: managed.id.clone(),
             missing,
+            is_changing: managed.is_changing(),
         })
     }
 }

@@ -1,12 +1,14 @@
 //! Who writes the service account, and what.
 
 use super::{AccountSpec, Change, HelmOwner, NamespaceSpec};
+use crate::pods::{self, PodUse};
 use crate::{AccountOwner, Observed, ObservedAccount, Workload};
 
 /// The parts of a plan that lie in the cluster.
 pub(super) struct AccountPart {
     pub(super) namespace: Option<Change<NamespaceSpec>>,
     pub(super) account: Change<AccountSpec>,
+    pub(super) restarts: Vec<String>,
 }
 
 pub(super) fn plan(
@@ -25,7 +27,45 @@ pub(super) fn plan(
             name: workload.account.namespace.clone(),
         },
     });
-    AccountPart { namespace, account }
+    let restarts = restarts(workload, observed, &account, notes);
+    AccountPart {
+        namespace,
+        account,
+        restarts,
+    }
+}
+
+/// How the running pods see an account's change: they keep what they were started with.
+fn restarts(
+    workload: &Workload,
+    observed: &Observed,
+    account: &Change<AccountSpec>,
+    notes: &mut Vec<String>,
+) -> Vec<String> {
+    let Change::Update { to, .. } = account else {
+        return Vec::new();
+    };
+    let keep = "keep what they were started with; restart them";
+    let Some(pods) = &observed.pods else {
+        notes.push(format!(
+            "pods of service account {} that run now {keep}",
+            workload.account
+        ));
+        return Vec::new();
+    };
+    let outdated: Vec<&PodUse> = pods
+        .iter()
+        .filter(|pod| pod.client_id.is_none() || pod.client_id != to.client_id)
+        .collect();
+    if !outdated.is_empty() {
+        let names: Vec<&str> = outdated.iter().map(|pod| pod.name.as_str()).collect();
+        notes.push(format!("running pods {keep}: {}", names.join(", ")));
+    }
+    pods::restarts(
+        &observed.cluster.context,
+        &workload.account.namespace,
+        outdated.into_iter(),
+    )
 }
 
 fn absent(workload: &Workload, client_id: Option<&str>) -> Change<AccountSpec> {
@@ -131,10 +171,6 @@ fn existing(
             workload.account
         ));
     }
-    notes.push(format!(
-        "pods of service account {} that run now keep what they were started with; restart them",
-        workload.account
-    ));
     Change::Update {
         from: current,
         to: wanted,

@@ -90,7 +90,7 @@ impl<T> Change<T> {
 }
 
 /// An object of a plan, as people name it.
-pub(super) trait Described {
+pub(crate) trait Described {
     /// What it is and its name.
     fn name(&self) -> String;
     /// What matters about it.
@@ -100,25 +100,74 @@ pub(super) trait Described {
 }
 
 /// What stands in the way of an object, with its name.
-pub(super) fn conflict<T: Described>(change: &Change<T>) -> Option<String> {
+pub(crate) fn conflict<T: Described>(change: &Change<T>) -> Option<String> {
     match change {
         Change::Conflict { wanted, why } => Some(format!("{}: {why}", wanted.name())),
         Change::InSync { .. } | Change::Create { .. } | Change::Update { .. } | Change::Left { .. } => None,
     }
 }
 
+/// An object that is deleted, in words.
+pub(super) fn deleted<T: Described>(object: &T) -> Row {
+    Row {
+        action: "delete",
+        object: object.name(),
+        detail: object.detail(),
+    }
+}
+
+/// One object of a plan in words, for every rendering alike.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Row {
+    /// The action, as documents name it.
+    pub action: &'static str,
+    /// What the object is and its name.
+    pub object: String,
+    /// What will be there, what differs, what stands in the way, or who makes it.
+    pub detail: String,
+}
+
+impl fmt::Display for Row {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            action,
+            object,
+            detail,
+        } = self;
+        match *action {
+            "in-sync" => write!(formatter, "= {object}"),
+            "create" if detail.is_empty() => write!(formatter, "+ create {object}"),
+            "create" => write!(formatter, "+ create {object} ({detail})"),
+            "update" => write!(formatter, "~ update {object}: {detail}"),
+            "conflict" => write!(formatter, "! {object}: {detail}"),
+            "delete" if detail.is_empty() => write!(formatter, "x delete {object}"),
+            "delete" => write!(formatter, "x delete {object} ({detail})"),
+            _ => write!(formatter, "- {object}: {detail}"),
+        }
+    }
+}
+
+/// A change in words.
+pub(super) fn row<T: Described>(change: &Change<T>) -> Row {
+    let (target, detail) = match change {
+        Change::InSync { current } => (current, String::new()),
+        Change::Create { wanted } => (wanted, wanted.detail()),
+        Change::Update { from, to } => (to, to.difference(from)),
+        Change::Conflict { wanted: target, why }
+        | Change::Left {
+            expected: target,
+            why,
+        } => (target, why.clone()),
+    };
+    Row {
+        action: change.action(),
+        object: target.name(),
+        detail,
+    }
+}
+
 impl<T: Described> fmt::Display for Change<T> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let with_detail = |target: &T| match target.detail() {
-            detail if detail.is_empty() => target.name(),
-            detail => format!("{} ({detail})", target.name()),
-        };
-        match self {
-            Self::InSync { current } => write!(formatter, "= {}", current.name()),
-            Self::Create { wanted } => write!(formatter, "+ create {}", with_detail(wanted)),
-            Self::Update { from, to } => write!(formatter, "~ update {}: {}", to.name(), to.difference(from)),
-            Self::Conflict { wanted, why } => write!(formatter, "! {}: {why}", wanted.name()),
-            Self::Left { expected, why } => write!(formatter, "- {}: {why}", expected.name()),
-        }
+        row(self).fmt(formatter)
     }
 }

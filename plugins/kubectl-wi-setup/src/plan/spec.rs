@@ -1,8 +1,8 @@
 //! The objects of a plan, as far as setup decides over them.
 
 use super::change::Described;
-use aks_shared::azure::ArmId;
 use aks_shared::azure::arm::FederatedCredential;
+use aks_shared::azure::{ArmId, Scope};
 use aks_shared::identity::{Audience, Issuer, SecretRef, ServiceAccountRef, Subject};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -52,18 +52,48 @@ impl CredentialSpec {
     }
 }
 
-/// The role that lets an identity read one secret.
+/// A role of the identity at a scope: at a secret, or wherever it was asked for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct GrantSpec {
     /// The secret as it was named.
-    pub secret: SecretRef,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub secret: Option<SecretRef>,
     /// The name of its vault.
-    pub vault: String,
-    /// The secret's ARM id.
-    pub scope: ArmId,
-    /// The id of the built-in role.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub vault: Option<String>,
+    /// Where it holds; a secret's ARM id.
+    pub scope: Scope,
+    /// The id of the role, without the path before it.
     pub role: String,
+    /// Its name.
+    pub role_name: String,
+    /// Its full id.
+    pub role_definition_id: String,
+    /// The identity's object id, when it exists.
+    pub principal_id: Option<String>,
+}
+
+impl GrantSpec {
+    /// Where it holds, for people.
+    pub fn place(&self) -> String {
+        match (&self.vault, &self.secret) {
+            (Some(vault), Some(secret)) => format!("secret {vault}/{}", secret.name),
+            _ => self.scope.to_string(),
+        }
+    }
+}
+
+/// A vault's access policy: the identity reads every secret of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PolicySpec {
+    /// The name of the vault.
+    pub vault: String,
+    /// Its ARM id.
+    pub id: ArmId,
+    /// The tenant that the policy names.
+    pub tenant_id: String,
     /// The identity's object id, when it exists.
     pub principal_id: Option<String>,
 }
@@ -169,14 +199,25 @@ impl Described for CredentialSpec {
 
 impl Described for GrantSpec {
     fn name(&self) -> String {
-        format!(
-            "role Key Vault Secrets User at secret {}/{}",
-            self.vault, self.secret.name
-        )
+        format!("role {} at {}", self.role_name, self.place())
     }
 
     fn detail(&self) -> String {
         String::new()
+    }
+
+    fn difference(&self, _from: &Self) -> String {
+        String::new()
+    }
+}
+
+impl Described for PolicySpec {
+    fn name(&self) -> String {
+        format!("access policy of vault {}", self.vault)
+    }
+
+    fn detail(&self) -> String {
+        "get on every secret of the vault".to_owned()
     }
 
     fn difference(&self, _from: &Self) -> String {

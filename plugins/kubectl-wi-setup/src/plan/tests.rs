@@ -1,14 +1,16 @@
 //! Every state in which an object can be found, and what a plan makes of it.
 
 mod account;
+mod federation;
+mod grants;
+mod lifecycle;
 
 use super::*;
 use crate::args::WaitFor;
 use crate::observe::{ObservedAccount, ObservedCluster, ObservedVault};
 use crate::run::provable;
 use crate::{AccountOwner, HelmOwner};
-use aks_shared::azure::arm::{FederatedCredential, RoleAssignment, Vault};
-use aks_shared::identity::Subject;
+use aks_shared::azure::arm::{FederatedCredential, RoleAssignment, Vault, roles};
 use pretty_assertions::assert_eq;
 use std::collections::BTreeSet;
 
@@ -32,6 +34,7 @@ pub(crate) fn nothing() -> Observed {
         uri: "https://kv-central.vault.azure.net/".into(),
         tenant_id: "t".into(),
         uses_roles: true,
+        secret_readers: Vec::new(),
     };
     let scope = vault.id.child("secrets", "db-password").unwrap();
     let named = "kv-central/db-password".parse().unwrap();
@@ -62,10 +65,14 @@ pub(crate) fn nothing() -> Observed {
             scope,
             grants: Vec::new(),
         }],
+        unseen_vaults: Vec::new(),
+        grants: Vec::new(),
         audience: "api://AzureADTokenExchange".into(),
         audience_source: AudienceSource::Webhook,
         namespace_exists: true,
         account: None,
+        pods: None,
+        gone_issuers: Vec::new(),
     }
 }
 
@@ -93,6 +100,7 @@ fn credential(name: &str) -> FederatedCredential {
         issuer: "https://issuer/".into(),
         subject: "system:serviceaccount:shop:orders".into(),
         audiences: vec!["api://AzureADTokenExchange".into()],
+        expression: None,
     }
 }
 
@@ -184,73 +192,6 @@ fn the_chart_keeps_its_account_even_when_a_release_is_named() {
 }
 
 #[test]
-fn an_equal_credential_under_another_name_is_in_sync() {
-    let observed = Observed {
-        credentials: vec![credential("terraform")],
-        ..everything()
-    };
-    let plan = plan(&workload(), &observed);
-    assert_eq!(plan.federated_credential.action(), "in-sync");
-    assert_eq!(plan.federated_credential.target().name, "terraform");
-}
-
-#[test]
-fn our_credential_with_other_content_is_put_right() {
-    let broken = FederatedCredential {
-        subject: "system:serviceaccount:shop:other".into(),
-        ..credential(&our_name())
-    };
-    let observed = Observed {
-        credentials: vec![broken],
-        ..everything()
-    };
-    let plan = plan(&workload(), &observed);
-    assert_eq!(
-        plan.federated_credential.to_string(),
-        format!(
-            "~ update federated credential {}: subject system:serviceaccount:shop:other → system:serviceaccount:shop:orders",
-            our_name()
-        )
-    );
-}
-
-#[test]
-fn a_rival_for_another_audience_is_a_conflict() {
-    let rival = FederatedCredential {
-        audiences: vec!["api://other".into()],
-        ..credential("terraform")
-    };
-    let observed = Observed {
-        credentials: vec![rival],
-        ..everything()
-    };
-    let conflicts = plan(&workload(), &observed).conflicts();
-    assert_eq!(conflicts.len(), 1);
-    assert!(
-        conflicts[0].contains("terraform") && conflicts[0].contains("api://other"),
-        "{conflicts:?}"
-    );
-}
-
-#[test]
-fn a_full_identity_takes_no_further_credential() {
-    let other = |number: usize| FederatedCredential {
-        subject: Subject(format!("system:serviceaccount:shop:n{number}")),
-        ..credential(&format!("c{number}"))
-    };
-    let full = Observed {
-        credentials: (0..20).map(other).collect(),
-        ..everything()
-    };
-    assert_eq!(plan(&workload(), &full).federated_credential.action(), "conflict");
-    let room = Observed {
-        credentials: (0..19).map(other).collect(),
-        ..everything()
-    };
-    assert_eq!(plan(&workload(), &room).federated_credential.action(), "create");
-}
-
-#[test]
 fn a_rebuilt_cluster_gets_a_second_credential_and_the_stale_one_is_told() {
     let mut observed = everything();
     observed.cluster.issuer = "https://rebuilt/".into();
@@ -328,25 +269,6 @@ fn an_identity_of_a_namesake_is_not_taken_over() {
         ..workload()
     };
     assert_eq!(plan(&chosen, &observed).identity.action(), "in-sync");
-}
-
-#[test]
-fn a_wider_grant_is_enough_and_told() {
-    let mut observed = everything();
-    observed.secrets[0].grants = vec![assignment(VAULT)];
-    let plan = plan(&workload(), &observed);
-    assert!(plan.is_empty());
-    assert!(plan.notes[0].contains("wider than asked"), "{:?}", plan.notes);
-}
-
-#[test]
-fn vaults_that_cannot_limit_or_accept_the_identity_are_refused() {
-    let mut policies = everything();
-    policies.secrets[0].vault.uses_roles = false;
-    assert!(plan(&workload(), &policies).conflicts()[0].contains("access policies"));
-    let mut abroad = everything();
-    abroad.secrets[0].vault.tenant_id = "elsewhere".into();
-    assert!(plan(&workload(), &abroad).conflicts()[0].contains("tenant elsewhere"));
 }
 
 #[test]

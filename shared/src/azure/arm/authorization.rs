@@ -1,8 +1,8 @@
 //! Role assignments, and which built-in role is the least that has an action.
 
 use super::request::parse;
-use super::{Arm, ArmError, ArmRequest};
-use backon::{ConstantBuilder, Retryable};
+use super::{Arm, ArmError, ArmRequest, retry};
+use backon::{BackoffBuilder, ConstantBuilder};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -123,14 +123,12 @@ impl Arm {
             "principalType": "ServicePrincipal",
         }});
         let request = ArmRequest::put(format!("{scope}/providers/{TYPE}/{name}"), API_VERSION, body);
-        let answer = (|| self.send(&request))
-            .retry(
-                ConstantBuilder::default()
-                    .with_delay(Duration::from_secs(5))
-                    .with_max_times(24),
-            )
-            .when(|error: &ArmError| error.code() == Some("PrincipalNotFound"))
-            .await;
+        let pauses = ConstantBuilder::default()
+            .with_delay(Duration::from_secs(5))
+            .with_max_times(24)
+            .build();
+        let is_too_new = |error: &ArmError| error.code() == Some("PrincipalNotFound");
+        let answer = retry::until(&self.1, pauses, is_too_new, || self.send(&request)).await;
         match answer {
             Ok(answer) => Ok(answer.request_id),
             Err(error) if error.code() == Some("RoleAssignmentExists") => {
@@ -141,25 +139,37 @@ impl Arm {
     }
 }
 
+impl Arm {
+    /// Deletes a role assignment by its full id; one that is gone is as good. Answers the request id.
+    pub async fn delete_role_assignment(&self, id: &str) -> Result<Option<String>, ArmError> {
+        // 204 is the answer for what is gone.
+        let deleted = self.send_opt(&ArmRequest::delete(id, API_VERSION)).await?;
+        Ok(deleted.and_then(|answer| answer.request_id))
+    }
+}
+
 /// The full id of a built-in role, in the subscription of the scope that it is assigned at.
 pub fn role_definition_id(subscription: &str, role: &str) -> String {
     format!("/subscriptions/{subscription}/providers/Microsoft.Authorization/roleDefinitions/{role}")
 }
 
-/// The least built-in role that has an action, of those that setup and verify need.
-pub fn least_role(action: &str) -> Option<&'static str> {
-    let action = action.to_ascii_lowercase();
+/// The least built-in role that has an action at a scope, of those that setup and verify need.
+pub fn least_role(action: &str, scope: &str) -> Option<&'static str> {
+    let (action, scope) = (action.to_ascii_lowercase(), scope.to_ascii_lowercase());
     let under = |prefix: &str| action.starts_with(&prefix.to_ascii_lowercase());
-    if under("Microsoft.Authorization/roleAssignments/") {
-        let writes = !action.ends_with("/read");
-        return Some(if writes {
-            "Key Vault Data Access Administrator"
-        } else {
-            "Reader"
-        });
-    }
     if action.ends_with("/read") {
         return Some("Reader");
+    }
+    if under("Microsoft.Authorization/roleAssignments/") {
+        // It may hand out the roles of vaults only.
+        return Some(if scope.contains("/providers/microsoft.keyvault/vaults/") {
+            "Key Vault Data Access Administrator"
+        } else {
+            "Role Based Access Control Administrator"
+        });
+    }
+    if under("Microsoft.KeyVault/vaults/") {
+        return Some("Key Vault Contributor");
     }
     if under("Microsoft.ManagedIdentity/userAssignedIdentities/") {
         return Some("Managed Identity Contributor");
@@ -200,14 +210,33 @@ mod tests {
 
     #[test]
     fn roles_are_found_for_actions() {
-        assert_eq!(
-            least_role("Microsoft.Authorization/roleAssignments/write"),
-            Some("Key Vault Data Access Administrator")
-        );
-        assert_eq!(
-            least_role("microsoft.managedidentity/userAssignedIdentities/federatedIdentityCredentials/write"),
-            Some("Managed Identity Contributor")
-        );
-        assert_eq!(least_role("Microsoft.KeyVault/vaults/read"), Some("Reader"));
+        let group = "/subscriptions/s/resourceGroups/g";
+        let vault = format!("{group}/providers/Microsoft.KeyVault/vaults/kv/secrets/db");
+        for (action, scope, role) in [
+            (
+                "Microsoft.Authorization/roleAssignments/write",
+                vault.as_str(),
+                "Key Vault Data Access Administrator",
+            ),
+            (
+                "Microsoft.Authorization/roleAssignments/write",
+                group,
+                "Role Based Access Control Administrator",
+            ),
+            ("Microsoft.Authorization/roleAssignments/read", group, "Reader"),
+            (
+                "microsoft.managedidentity/userAssignedIdentities/federatedIdentityCredentials/write",
+                group,
+                "Managed Identity Contributor",
+            ),
+            (
+                "Microsoft.KeyVault/vaults/accessPolicies/write",
+                &vault,
+                "Key Vault Contributor",
+            ),
+            ("Microsoft.KeyVault/vaults/read", &vault, "Reader"),
+        ] {
+            assert_eq!(least_role(action, scope), Some(role), "{action}");
+        }
     }
 }

@@ -2,10 +2,10 @@
 
 use super::identities::API_VERSION;
 use super::request::parse;
-use super::{Arm, ArmError, ArmRequest};
+use super::{Arm, ArmError, ArmRequest, ArmResponse, retry};
 use crate::azure::ArmId;
 use crate::identity::{Audience, Issuer, Subject, Trust};
-use backon::{ConstantBuilder, Retryable};
+use backon::{BackoffBuilder, ConstantBuilder};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -31,6 +31,9 @@ pub struct FederatedCredential {
     pub subject: Subject,
     /// Whom the token is for; Azure allows exactly one.
     pub audiences: Vec<Audience>,
+    /// What a flexible credential has in place of a subject: an expression over the token's claims.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expression: Option<String>,
 }
 
 impl FederatedCredential {
@@ -49,14 +52,22 @@ struct Body {
 }
 
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct Properties {
-    // Flexible credentials have an expression in place of a subject.
+    // Flexible credentials have an expression in place of a subject; stable versions of the API leave both out.
     #[serde(default)]
     issuer: String,
     #[serde(default)]
     subject: String,
     #[serde(default)]
     audiences: Vec<String>,
+    #[serde(default)]
+    claims_matching_expression: Option<Expression>,
+}
+
+#[derive(Deserialize)]
+struct Expression {
+    value: String,
 }
 
 fn read(value: Value) -> Result<FederatedCredential, ArmError> {
@@ -66,6 +77,10 @@ fn read(value: Value) -> Result<FederatedCredential, ArmError> {
         issuer: Issuer(body.properties.issuer),
         subject: Subject(body.properties.subject),
         audiences: body.properties.audiences.into_iter().map(Audience).collect(),
+        expression: body
+            .properties
+            .claims_matching_expression
+            .map(|expression| expression.value),
     })
 }
 
@@ -97,18 +112,44 @@ impl Arm {
             "issuer": trust.issuer, "subject": trust.subject, "audiences": [trust.audience],
         }});
         let request = ArmRequest::put(format!("{identity}/{TYPE}/{name}"), API_VERSION, body);
-        let _turn = self.0.pace.turn(identity).await;
-        let answer = (|| self.send(&request))
-            .retry(
-                ConstantBuilder::default()
-                    .with_delay(Duration::from_secs(5))
-                    .with_max_times(12)
-                    .with_jitter(),
-            )
-            .when(|error: &ArmError| error.code() == Some(CONCURRENT) || is_too_new(error))
-            .await?;
+        let answer = self.in_turn(identity, &request).await?;
         Ok(answer.request_id)
     }
+
+    /// Deletes a federated credential; one that is gone is as good. Answers the request id. Paced like a write.
+    pub async fn delete_federated_credential(
+        &self,
+        identity: &ArmId,
+        name: &str,
+    ) -> Result<Option<String>, ArmError> {
+        let request = ArmRequest::delete(format!("{identity}/{TYPE}/{name}"), API_VERSION);
+        match self.in_turn(identity, &request).await {
+            Ok(answer) => Ok(answer.request_id),
+            Err(error) if error.is_not_found() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Sends a write below an identity when it is its turn.
+    async fn in_turn(&self, identity: &ArmId, request: &ArmRequest) -> Result<ArmResponse, ArmError> {
+        let _turn = tokio::select! {
+            turn = self.0.pace.turn(identity) => turn,
+            () = self.1.cancelled() => return Err(ArmError::Stopped { source: None }),
+        };
+        let is_delete = request.is_delete();
+        let pauses = ConstantBuilder::default()
+            .with_delay(Duration::from_secs(5))
+            .with_max_times(12)
+            .with_jitter()
+            .build();
+        let again = |error: &ArmError| is_concurrent(error) || (!is_delete && is_too_new(error));
+        retry::until(&self.1, pauses, again, || self.send(request)).await
+    }
+}
+
+/// A write that another one under the same identity got in the way of.
+fn is_concurrent(error: &ArmError) -> bool {
+    error.code() == Some(CONCURRENT)
 }
 
 /// A fresh identity is not yet known to the service that keeps its credentials.
@@ -157,5 +198,9 @@ mod tests {
         )
         .unwrap();
         assert_eq!(credential.subject.as_str(), "");
+        assert_eq!(
+            credential.expression.as_deref(),
+            Some("claims['sub'] matches '*'")
+        );
     }
 }

@@ -26,11 +26,36 @@ pub enum ArmError {
     /// The answer was an error.
     #[error("{0}")]
     Refused(Box<Refusal>),
-    /// A list goes on at another host.
-    #[error("the list at {path} goes on at another host; it is not followed")]
+    /// A list or an operation goes on at another host.
+    #[error("what is at {path} goes on at another host; it is not followed")]
     ForeignLink {
-        /// The path of the list.
+        /// The path of the list or of what is operated on.
         path: String,
+    },
+    /// The command was asked to stop before the request had an answer for good.
+    #[error("{}", match source {
+        Some(_) => "stopped between two tries; whether Azure carried it out is not known",
+        None => "stopped before it was sent",
+    })]
+    Stopped {
+        /// What the last try answered.
+        source: Option<Box<ArmError>>,
+    },
+    /// A long-running operation did not succeed.
+    #[error("the operation on {path} ended as {ended}")]
+    Operation {
+        /// The path of what is operated on.
+        path: String,
+        /// How it ended, with Azure's code and message.
+        ended: String,
+    },
+    /// A long-running operation goes on in Azure, and is not waited for any longer.
+    #[error("{path} is not ready yet: {last}")]
+    Unfinished {
+        /// The path of what is operated on.
+        path: String,
+        /// What Azure said last.
+        last: String,
     },
     /// The answer lacks what the resource must have.
     #[error("the answer is no {what}")]
@@ -104,9 +129,13 @@ impl ArmError {
     pub fn refusal(&self) -> Option<&Refusal> {
         match self {
             Self::Refused(refusal) => Some(refusal),
-            Self::Token { .. } | Self::Connection { .. } | Self::ForeignLink { .. } | Self::Shape { .. } => {
-                None
-            }
+            Self::Token { .. }
+            | Self::Connection { .. }
+            | Self::ForeignLink { .. }
+            | Self::Stopped { .. }
+            | Self::Operation { .. }
+            | Self::Unfinished { .. }
+            | Self::Shape { .. } => None,
         }
     }
 
@@ -118,6 +147,16 @@ impl ArmError {
     /// Whether the thing, or what it hangs on, does not exist.
     pub fn is_not_found(&self) -> bool {
         self.refusal().is_some_and(|refusal| refusal.status == 404)
+    }
+
+    /// Whether a lock, a policy or a deny assignment stands in the way, whatever rights the caller has.
+    pub fn is_blocked(&self) -> bool {
+        let codes = [
+            "ScopeLocked",
+            "RequestDisallowedByPolicy",
+            "DenyAssignmentAuthorizationFailed",
+        ];
+        self.code().is_some_and(|code| codes.contains(&code))
     }
 
     /// Whether the caller lacks a right.
@@ -185,6 +224,7 @@ mod tests {
             request_id: Some("r".into()),
             correlation_id: None,
             retry_after: None,
+            operation: None,
         };
         ArmError::refused(&request, &answer)
     }

@@ -4,6 +4,7 @@ use super::request::parse;
 use super::{Arm, ArmError, ArmRequest, ManagedCluster, Vault};
 use crate::azure::ArmId;
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 const API_VERSION: &str = "2022-10-01";
@@ -21,6 +22,26 @@ struct Page {
 #[derive(Deserialize)]
 struct Row {
     id: ArmId,
+}
+
+/// Where a cluster is served, as Resource Graph says.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ClusterRow {
+    id: ArmId,
+    #[serde(default)]
+    fqdn: Option<String>,
+    #[serde(default)]
+    private_fqdn: Option<String>,
+}
+
+impl ClusterRow {
+    fn is_served_at(&self, host: &str) -> bool {
+        [&self.fqdn, &self.private_fqdn]
+            .into_iter()
+            .flatten()
+            .any(|fqdn| fqdn.eq_ignore_ascii_case(host))
+    }
 }
 
 #[derive(Deserialize)]
@@ -71,31 +92,72 @@ impl Arm {
         host: &str,
         subscriptions: &[String],
     ) -> Result<Vec<ManagedCluster>, ArmError> {
-        let host = literal(host);
-        let query = format!(
-            "Resources | where type =~ 'microsoft.containerservice/managedclusters' \
-             | where properties.fqdn =~ '{host}' or properties.privateFQDN =~ '{host}' | project id"
-        );
         let mut found = Vec::new();
-        for id in self.ids(&query, subscriptions).await {
+        for row in self.cluster_rows(subscriptions).await? {
+            if !row.is_served_at(host) {
+                continue;
+            }
             // A row may be older than the cluster's end.
-            found.extend(
-                self.cluster(&id)
-                    .await?
-                    .filter(|cluster| cluster.is_served_at(&host)),
-            );
+            let cluster = self.cluster(&row.id).await?;
+            found.extend(cluster.filter(|cluster| cluster.is_served_at(host)));
         }
         if found.is_empty() {
-            for subscription in self.readable(subscriptions).await? {
-                let all = self.clusters(&subscription).await?;
-                found.extend(all.into_iter().filter(|cluster| cluster.is_served_at(&host)));
-            }
+            let all = self.readable_clusters(subscriptions).await?;
+            found.extend(all.into_iter().filter(|cluster| cluster.is_served_at(host)));
         }
         Ok(found)
     }
 
+    /// Where Resource Graph says that clusters are served: one query for all contexts of a run, because its own
+    /// budget is some queries a second
+    /// (<https://learn.microsoft.com/azure/governance/resource-graph/concepts/guidance-for-throttled-requests>).
+    async fn cluster_rows(&self, subscriptions: &[String]) -> Result<Vec<ClusterRow>, ArmError> {
+        const QUERY: &str = "Resources | where type =~ 'microsoft.containerservice/managedclusters' \
+             | extend fqdn = tostring(properties.fqdn), privateFqdn = tostring(properties.privateFQDN) \
+             | project id, fqdn, privateFqdn";
+        let ask = || async {
+            let mut rows: Vec<ClusterRow> = self.rows(QUERY, subscriptions).await;
+            rows.sort_by(|one, other| one.id.cmp(&other.id));
+            rows.dedup_by(|one, other| one.id == other.id);
+            Ok(rows)
+        };
+        self.0.cluster_rows.get(&subscriptions.join(" "), ask).await
+    }
+
+    /// All clusters that the caller may read, subscription by subscription.
+    ///
+    /// # Errors
+    /// Also when there are none and some subscription does not let them be listed.
+    pub async fn readable_clusters(&self, subscriptions: &[String]) -> Result<Vec<ManagedCluster>, ArmError> {
+        let ask = || self.list_clusters(subscriptions);
+        self.0.clusters.get(&subscriptions.join(" "), ask).await
+    }
+
+    async fn list_clusters(&self, subscriptions: &[String]) -> Result<Vec<ManagedCluster>, ArmError> {
+        let mut found = Vec::new();
+        let mut closed = None;
+        for subscription in self.readable(subscriptions).await? {
+            match self.clusters(&subscription).await {
+                Ok(clusters) => found.extend(clusters),
+                // A role in one group opens a subscription, and not the list of it.
+                Err(error) if error.is_forbidden() => closed = Some(error),
+                Err(error) => return Err(error),
+            }
+        }
+        match closed {
+            Some(error) if found.is_empty() => Err(error),
+            _ => Ok(found),
+        }
+    }
+
     /// The vaults of a name; names are unique in a cloud, but a caller may see a deleted one's row.
     pub async fn vaults_named(&self, name: &str, subscriptions: &[String]) -> Result<Vec<Vault>, ArmError> {
+        let ask = || self.find_vaults(name, subscriptions);
+        let key = format!("{} {}", name.to_ascii_lowercase(), subscriptions.join(" "));
+        self.0.vaults.get(&key, ask).await
+    }
+
+    async fn find_vaults(&self, name: &str, subscriptions: &[String]) -> Result<Vec<Vault>, ArmError> {
         let name = literal(name);
         let query = format!(
             "Resources | where type =~ 'microsoft.keyvault/vaults' | where name =~ '{name}' | project id"
@@ -116,19 +178,22 @@ impl Arm {
         Ok(found)
     }
 
-    /// The ids that a query answers. A query that fails answers none: lists are asked then, and they say why.
+    /// The ids that a query answers, each once.
     async fn ids(&self, query: &str, subscriptions: &[String]) -> Vec<ArmId> {
+        let rows: Vec<Row> = self.rows(query, subscriptions).await;
+        let mut ids: Vec<ArmId> = rows.into_iter().map(|row| row.id).collect();
+        ids.sort();
+        ids.dedup();
+        ids
+    }
+
+    /// The rows that a query answers. One that fails answers none: lists are asked then, and they say why.
+    async fn rows<T: DeserializeOwned>(&self, query: &str, subscriptions: &[String]) -> Vec<T> {
         match self.query(query, subscriptions).await {
-            Ok(rows) => {
-                let mut ids: Vec<ArmId> = rows
-                    .into_iter()
-                    .filter_map(|row| parse::<Row>(row, "row").ok())
-                    .map(|row| row.id)
-                    .collect();
-                ids.sort();
-                ids.dedup();
-                ids
-            }
+            Ok(rows) => rows
+                .into_iter()
+                .filter_map(|row| parse(row, "row").ok())
+                .collect(),
             Err(error) => {
                 tracing::info!(%error, "Resource Graph did not answer; lists are read in its place");
                 Vec::new()
@@ -136,7 +201,8 @@ impl Arm {
         }
     }
 
-    async fn readable(&self, subscriptions: &[String]) -> Result<Vec<String>, ArmError> {
+    /// The subscriptions that the user named, else all that the caller may read.
+    pub async fn readable(&self, subscriptions: &[String]) -> Result<Vec<String>, ArmError> {
         if subscriptions.is_empty() {
             self.subscriptions().await
         } else {
@@ -145,7 +211,7 @@ impl Arm {
     }
 }
 
-/// A text as the inside of a string literal of the query language: hosts and names need no other characters.
+/// A text as the inside of a string literal of the query language: names need no other characters.
 fn literal(text: &str) -> String {
     text.chars()
         .filter(|c| c.is_ascii_alphanumeric() || "-._:".contains(*c))
@@ -157,8 +223,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_host_cannot_leave_its_literal() {
+    fn a_name_cannot_leave_its_literal() {
         assert_eq!(literal("a.b' or 1 == 1 | x"), "a.bor11x");
-        assert_eq!(literal("10.0.0.1"), "10.0.0.1");
+        assert_eq!(literal("kv-central"), "kv-central");
+    }
+
+    #[test]
+    fn rows_tell_where_a_cluster_is_served() {
+        let row: ClusterRow = serde_json::from_value(json!({
+            "id": "/subscriptions/s/resourceGroups/g/providers/Microsoft.ContainerService/managedClusters/aks",
+            "fqdn": "a.hcp.weu.azmk8s.io", "privateFqdn": null,
+        }))
+        .unwrap();
+        assert!(row.is_served_at("A.hcp.weu.azmk8s.io") && !row.is_served_at(""));
     }
 }

@@ -106,7 +106,8 @@ impl Arm {
         }
     }
 
-    /// Creates an identity or replaces its tags; the answer's request id comes with it.
+    /// Creates an identity or replaces its tags; the answer's request id comes with it. Paced like all writes of
+    /// identities in a subscription.
     pub async fn put_identity(
         &self,
         id: &ArmId,
@@ -114,10 +115,23 @@ impl Arm {
         tags: &BTreeMap<String, String>,
     ) -> Result<(ManagedIdentity, Option<String>), ArmError> {
         let body = json!({"location": location, "tags": tags});
+        tokio::select! {
+            () = self.0.pace.place(id) => {}
+            () = self.1.cancelled() => return Err(ArmError::Stopped { source: None }),
+        }
         let answer: ArmResponse = self
             .send(&ArmRequest::put(id.as_str(), API_VERSION, body))
             .await?;
+        self.0.pace.wrote(id);
         let request_id = answer.request_id.clone();
         Ok((read(answer.body)?, request_id))
+    }
+
+    /// Deletes an identity with its federated credentials; one that is gone is as good. Answers the request id.
+    pub async fn delete_identity(&self, id: &ArmId) -> Result<Option<String>, ArmError> {
+        let deleted = self
+            .send_opt(&ArmRequest::delete(id.as_str(), API_VERSION))
+            .await?;
+        Ok(deleted.and_then(|answer| answer.request_id))
     }
 }

@@ -9,7 +9,8 @@ const API_VERSION: &str = "2022-04-01";
 /// The actions of the roles that the caller has at one scope, one entry for each role.
 ///
 /// A "no" is certain. A "yes" is advice: conditions, deny assignments, locks and policies do not show here.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(transparent)]
 pub struct Permissions(Vec<Permission>);
 
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]

@@ -14,6 +14,8 @@ pub struct ArmRequest {
     pub(super) method: Method,
     target: Target,
     pub(super) body: Option<Value>,
+    /// The version of the resource that a write is meant for; another one there is a conflict.
+    pub(super) if_match: Option<String>,
 }
 
 #[derive(Debug, Clone)]
@@ -22,8 +24,8 @@ enum Target {
         path: String,
         query: Vec<(String, String)>,
     },
-    /// A page link of ours, kept byte for byte: it carries signed parameters.
-    Page(Url),
+    /// A link that Azure gave to a page or an operation, kept byte for byte: it carries signed parameters.
+    Link(Url),
 }
 
 impl ArmRequest {
@@ -40,6 +42,11 @@ impl ArmRequest {
         }
     }
 
+    /// The end of a resource.
+    pub fn delete(path: impl Into<String>, api_version: &str) -> Self {
+        Self::new(Method::DELETE, path.into(), api_version)
+    }
+
     /// A query or an action.
     pub fn post(path: impl Into<String>, api_version: &str, body: Value) -> Self {
         Self {
@@ -54,7 +61,15 @@ impl ArmRequest {
             method,
             target: Target::Path { path, query },
             body: None,
+            if_match: None,
         }
+    }
+
+    /// Writes only what still has this version.
+    #[must_use]
+    pub fn if_match(mut self, tag: Option<String>) -> Self {
+        self.if_match = tag;
+        self
     }
 
     /// Adds a query parameter.
@@ -66,33 +81,53 @@ impl ArmRequest {
         self
     }
 
+    /// Whether it ends a resource.
+    pub(super) fn is_delete(&self) -> bool {
+        self.method == Method::DELETE
+    }
+
     /// The path without its query.
     pub fn path(&self) -> &str {
         match &self.target {
             Target::Path { path, .. } => path,
-            Target::Page(url) => url.path(),
+            Target::Link(url) => url.path(),
         }
     }
 
-    /// The request for the next page; a link to another host is refused, the token must not travel there.
+    /// The request for the next page of a list.
     pub(super) fn next_page(&self, link: &str, base: &Url) -> Result<Self, ArmError> {
+        Ok(Self {
+            target: Target::Link(self.own_link(link, base)?),
+            ..self.clone()
+        })
+    }
+
+    /// The request that asks how the operation goes that this one started.
+    pub(super) fn progress(&self, link: &str, base: &Url) -> Result<Self, ArmError> {
+        Ok(Self {
+            method: Method::GET,
+            target: Target::Link(self.own_link(link, base)?),
+            body: None,
+            if_match: None,
+        })
+    }
+
+    /// A link to another host is refused: the token must not travel there.
+    fn own_link(&self, link: &str, base: &Url) -> Result<Url, ArmError> {
         let foreign = || ArmError::ForeignLink {
             path: self.path().to_owned(),
         };
         let url = Url::parse(link).map_err(|_| foreign())?;
-        if url.origin() != base.origin() {
-            return Err(foreign());
+        if url.origin() == base.origin() {
+            Ok(url)
+        } else {
+            Err(foreign())
         }
-        Ok(Self {
-            method: self.method.clone(),
-            target: Target::Page(url),
-            body: self.body.clone(),
-        })
     }
 
     pub(super) fn url(&self, base: &Url) -> Url {
         match &self.target {
-            Target::Page(url) => url.clone(),
+            Target::Link(url) => url.clone(),
             Target::Path { path, query } => {
                 let mut url = base.clone();
                 url.set_path(path);
@@ -120,6 +155,8 @@ pub struct ArmResponse {
     pub correlation_id: Option<String>,
     /// How long the service wants to be left alone.
     pub retry_after: Option<Duration>,
+    /// Where to ask how the operation goes that the request started; signed, it must not reach a message.
+    pub(super) operation: Option<String>,
 }
 
 impl ArmResponse {
@@ -138,6 +175,7 @@ impl ArmResponse {
             retry_after: text("retry-after")
                 .and_then(|value| value.parse().ok())
                 .map(Duration::from_secs),
+            operation: text("azure-asyncoperation").or_else(|| text("location")),
         }
     }
 
