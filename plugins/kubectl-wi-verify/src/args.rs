@@ -1,5 +1,6 @@
 //! The flags of `kubectl wi verify`, and what they resolve to.
 
+use crate::facts::workload::WorkloadRef;
 use crate::finding::Verdict;
 use crate::verification::{ProbeOptions, Vantage};
 use aks_shared::args::{AzureArgs, KubeArgs, OutputArgs, parse_duration};
@@ -15,14 +16,22 @@ use std::time::Duration;
 /// Prove that a service account reaches Azure as its managed identity, or name the cause
 ///
 /// Reads the cluster and Azure, runs a small probe as the service account, exchanges its token with Entra and
-/// reads each named secret inside the probe; no token and no value leaves it. Exits 0 when all is well, 1 when a
-/// check fails, 8 when the cluster cannot be asked, 64 on bad flags.
+/// reads each named secret inside the probe; no token and no value leaves it. With a workload in place of an account
+/// the probe runs where that one's pods run, and what is particular to them is looked at too. Exits 0 when all is
+/// well, 1 when a check fails, 8 when the cluster cannot be asked, 64 on bad flags.
 #[derive(Debug, Clone, Parser)]
 #[command(name = "kubectl-wi-verify", bin_name = "kubectl wi verify", version)]
 pub struct VerifyArgs {
-    /// Service account whose pods are to be verified
+    /// Workload whose pods are to be verified: deploy/NAME, or sts, ds, rs, job, cronjob, pod
+    #[arg(
+        value_name = "KIND/NAME",
+        required_unless_present = "service_account",
+        conflicts_with = "service_account"
+    )]
+    pub workload: Option<WorkloadRef>,
+    /// Service account whose pods are to be verified, when no workload is named
     #[arg(long, value_name = "NAME")]
-    pub service_account: String,
+    pub service_account: Option<String>,
     /// Namespace of the service account; without it the context's own
     #[arg(short, long, value_name = "NAME")]
     pub namespace: Option<String>,
@@ -35,12 +44,27 @@ pub struct VerifyArgs {
     /// Image of the probe; without it $AKS_WI_PROBE_IMAGE
     #[arg(long, value_name = "IMAGE")]
     pub image: Option<String>,
+    /// Secret of the namespace to pull that image with; repeatable
+    #[arg(long, value_name = "NAME")]
+    pub image_pull_secret: Vec<String>,
+    /// Exchange this many times, and tell the rate and the codes
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub repeat: u32,
+    /// Prove as well what must be refused: a secret that nobody named, and another service account
+    #[arg(long)]
+    pub least_privilege: bool,
     /// Give up on the probe after this long, scheduling and image pull included
     #[arg(long, value_name = "DURATION", default_value = "2m", value_parser = parse_duration)]
     pub timeout: Duration,
-    /// Go on trying for this long while the answer may still change, as right after a setup
+    /// Go on for this long until all is well, as in a pipeline right after a setup
     #[arg(long, value_name = "DURATION", default_value = "0", value_parser = parse_duration)]
     pub wait: Duration,
+    /// Verify again and again until interrupted, and print what has changed
+    #[arg(long, conflicts_with = "wait")]
+    pub watch: bool,
+    /// Pause between two rounds of --watch
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = parse_duration, requires = "watch")]
+    pub interval: Duration,
     /// Exit 1 from this verdict on
     #[arg(long, value_enum, default_value_t)]
     pub fail_on: FailOn,
@@ -104,7 +128,8 @@ pub(crate) fn probe_options(args: &VerifyArgs, env: &Env) -> Result<ProbeOptions
     };
     let mut options = ProbeOptions::new(image, cloud, roots);
     options.timeout = args.timeout;
-    options.wait = args.wait;
+    options.repeat = args.repeat;
+    options.pull_secrets.clone_from(&args.image_pull_secret);
     Ok(options)
 }
 
@@ -116,6 +141,23 @@ mod tests {
     #[test]
     fn the_flags_fit_together() {
         VerifyCli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_workload_or_an_account_is_named_and_not_both() {
+        let parse = |line: &str| VerifyCli::try_parse_from(line.split(' '));
+        assert!(parse("verify deploy/orders --secret kv-central/db").is_ok());
+        assert!(parse("verify --service-account orders").is_ok());
+        for bad in [
+            "verify",
+            "verify svc/orders",
+            "verify deploy/orders --service-account orders",
+            "verify deploy/orders --interval 5s",
+            "verify deploy/orders --repeat 0",
+            "verify deploy/orders --watch --wait 5m",
+        ] {
+            assert!(parse(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]

@@ -1,19 +1,26 @@
 //! The command: clusters in parallel, one report each, one exit status.
 
+mod patience;
+mod steps;
+
 use crate::args::{VerifyArgs, probe_options};
+use crate::facts::workload::WorkloadRef;
+use crate::facts::{self, WorkloadFacts};
+use crate::finding::{FindingCode, Verdict};
 use crate::render;
 use crate::report::{ClusterResult, Document, Report};
 use crate::verification::{ProbeOptions, Verification, VerifyError, verify};
 use aks_shared::args::OutputArgs;
-use aks_shared::azure::{Azure, AzureError};
+use aks_shared::azure::{Azure, AzureError, SignInError};
 use aks_shared::cluster::{Cluster, Connection};
 use aks_shared::identity::ServiceAccountRef;
 use aks_shared::kubeconfig::Kubeconfig;
+use aks_shared::requests::Requests;
 use aks_shared::{Command, ExitStatus, Failure, OutputFormat, Session};
 use futures::StreamExt;
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
+use steps::{Steps, took};
 
 /// How many clusters are verified at once.
 const CONCURRENCY: usize = 8;
@@ -47,23 +54,15 @@ impl Command for VerifyArgs {
             options,
             azure,
         };
-        let outcomes: Vec<(String, Result<Report, Failure>)> = futures::stream::iter(contexts)
-            .map(|context| run.one(context))
-            .buffered(CONCURRENCY)
-            .collect()
-            .await;
-        if session.interrupt.is_raised() {
-            let told = outcomes.iter().filter_map(|(context, outcome)| match outcome {
-                Err(failure) if failure.status == ExitStatus::Interrupted => {
-                    Some(format!("{context}: {}", failure.message))
-                }
-                Ok(_) | Err(_) => None,
-            });
-            return Err(interrupted(session).with_causes(told.collect()));
+        if self.watch {
+            return run.watch(&contexts).await;
         }
+        let outcomes = run.all(&contexts).await?;
         conclude(&self, session, outcomes)
     }
 }
+
+type Outcome = (String, Result<Report, Failure>);
 
 /// What all clusters of a run share.
 struct Run<'a> {
@@ -76,13 +75,59 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
+    /// Verifies every cluster once; an interruption is a failure.
+    async fn all(&self, contexts: &[String]) -> Result<Vec<Outcome>, Failure> {
+        let session = self.session;
+        let before = Requests::so_far();
+        let outcomes: Vec<Outcome> = futures::stream::iter(contexts.iter().cloned())
+            .map(|context| self.one(context))
+            .buffered(CONCURRENCY)
+            .collect()
+            .await;
+        session.ui.detail(&Requests::so_far().since(before).to_string());
+        if session.interrupt.is_raised() {
+            let told = outcomes.iter().filter_map(|(context, outcome)| match outcome {
+                Err(failure) if failure.status == ExitStatus::Interrupted => {
+                    Some(format!("{context}: {}", failure.message))
+                }
+                Ok(_) | Err(_) => None,
+            });
+            return Err(interrupted(session).with_causes(told.collect()));
+        }
+        Ok(outcomes)
+    }
+
+    /// Verifies again and again, and prints a round that ends otherwise than the one before.
+    async fn watch(&self, contexts: &[String]) -> Result<ExitStatus, Failure> {
+        if self.session.ui.format().is_document() {
+            return Err(
+                Failure::usage("--watch prints one result after another, which is no document")
+                    .hint("leave out --watch, or use -o table, wide or name"),
+            );
+        }
+        let mut before = None;
+        loop {
+            let outcomes = self.all(contexts).await?;
+            let now = signature(&outcomes);
+            if before.as_ref() != Some(&now) {
+                conclude_round(self.args, self.session, outcomes)?;
+                before = Some(now);
+            }
+            tokio::select! {
+                () = tokio::time::sleep(self.args.interval) => {}
+                () = self.session.interrupt.cancelled() => return Err(interrupted(self.session)),
+            }
+        }
+    }
+
     async fn one(&self, context: String) -> (String, Result<Report, Failure>) {
         let task = self.session.ui.task(&context);
         let steps = Steps::new(self.session, &context);
         let result = self
-            .report(&context, &|message| {
-                steps.begin(message);
-                task.say(message);
+            .patiently(&context, &|message| {
+                if steps.begin(message) || self.session.ui.draws_bars() {
+                    task.say(message);
+                }
             })
             .await;
         steps.end();
@@ -95,7 +140,31 @@ impl Run<'_> {
         (context, result)
     }
 
-    async fn report(&self, context: &str, say: &(dyn Fn(&str) + Sync)) -> Result<Report, Failure> {
+    /// Verifies round after round until all is well or `--wait` is over; without it, once.
+    async fn patiently(&self, context: &str, say: &(dyn Fn(&str) + Sync)) -> Result<Report, Failure> {
+        let end = Instant::now() + self.args.wait;
+        let left = || end.saturating_duration_since(Instant::now());
+        loop {
+            let result = self.report(context, patience::round(left()), say).await;
+            let Some(lacking) = patience::lacking(&result, self.args.fail_on.into(), left()) else {
+                return result;
+            };
+            say(&format!("not well yet ({lacking}), so once more"));
+            tokio::select! {
+                () = tokio::time::sleep(patience::PAUSE) => {}
+                () = self.session.interrupt.cancelled() =>
+                    return Err(VerifyError::Interrupted { left: None }.into()),
+            }
+        }
+    }
+
+    /// Verifies once; the probe may wait for `wait`.
+    async fn report(
+        &self,
+        context: &str,
+        wait: Duration,
+        say: &(dyn Fn(&str) + Sync),
+    ) -> Result<Report, Failure> {
         say("connecting");
         let cluster = tokio::select! {
             cluster = Cluster::connect(self.kubeconfig, context, &self.connection) =>
@@ -108,12 +177,27 @@ impl Run<'_> {
             .namespace
             .clone()
             .unwrap_or_else(|| cluster.namespace.clone());
-        let account = ServiceAccountRef::new(namespace, &self.args.service_account)
+        let workload = match &self.args.workload {
+            Some(workload) => Some(read_workload(&cluster, &namespace, workload).await?),
+            None => None,
+        };
+        let name = workload.as_ref().map(|workload| workload.account.as_str());
+        let name = name.or(self.args.service_account.as_deref()).unwrap_or_default();
+        let account = ServiceAccountRef::new(namespace, name)
             .map_err(|error| Failure::from_error(ExitStatus::Usage, &error))?;
         let verification = Verification {
             secrets: self.args.secret.clone(),
             from: self.args.from,
-            ..Verification::new(account, self.options.clone())
+            workload,
+            surroundings: true,
+            least_privilege: self.args.least_privilege,
+            ..Verification::new(
+                account,
+                ProbeOptions {
+                    wait,
+                    ..self.options.clone()
+                },
+            )
         };
         Ok(verify(
             &cluster,
@@ -126,43 +210,45 @@ impl Run<'_> {
     }
 }
 
-/// Tells with `-v` how long each step of one cluster's verification took.
-struct Steps<'a> {
-    session: &'a Session,
-    context: &'a str,
-    current: Mutex<Option<(String, Instant)>>,
-}
-
-impl<'a> Steps<'a> {
-    const fn new(session: &'a Session, context: &'a str) -> Self {
-        Self {
-            session,
-            context,
-            current: Mutex::new(None),
-        }
-    }
-
-    /// Begins a step, which ends the one before.
-    fn begin(&self, step: &str) {
-        self.turn(Some((step.to_owned(), Instant::now())));
-    }
-
-    /// Ends the last step.
-    fn end(&self) {
-        self.turn(None);
-    }
-
-    fn turn(&self, next: Option<(String, Instant)>) {
-        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((step, since)) = std::mem::replace(&mut *current, next) {
-            took(self.session, &format!("{}: {step}", self.context), since);
-        }
+/// A workload that is not there leaves nothing to verify.
+async fn read_workload(
+    cluster: &Cluster,
+    namespace: &str,
+    workload: &WorkloadRef,
+) -> Result<WorkloadFacts, Failure> {
+    let list = format!(
+        "kubectl --context {} -n {namespace} get deployments,statefulsets,daemonsets,jobs,cronjobs,pods",
+        cluster.context
+    );
+    match facts::workload::read(cluster, namespace, workload).await {
+        Ok(Some(found)) => Ok(found),
+        Ok(None) => Err(Failure::refused(format!(
+            "there is no {workload} in namespace {namespace} of {}",
+            cluster.context
+        ))
+        .hint(list)),
+        Err(error) => Err(
+            Failure::refused(format!("{workload} of {} cannot be read", cluster.context))
+                .caused_by(&error)
+                .hint(list),
+        ),
     }
 }
 
-fn took(session: &Session, what: &str, since: Instant) {
-    let seconds = since.elapsed().as_secs_f64();
-    session.ui.detail(&format!("{what} took {seconds:.2} s"));
+/// What has to change for a round of a watch to be worth printing.
+fn signature(outcomes: &[Outcome]) -> Vec<(String, Vec<(FindingCode, Verdict)>)> {
+    let codes = |outcome: &Result<Report, Failure>| match outcome {
+        Ok(report) => report
+            .findings
+            .iter()
+            .map(|finding| (finding.code, finding.verdict))
+            .collect(),
+        Err(_) => Vec::new(),
+    };
+    outcomes
+        .iter()
+        .map(|(context, outcome)| (context.clone(), codes(outcome)))
+        .collect()
 }
 
 impl From<VerifyError> for Failure {
@@ -193,11 +279,11 @@ async fn sign_in(args: &VerifyArgs, session: &Session) -> Result<Option<Azure>, 
                 .detail(&format!("signed in to Azure as {}", azure.principal));
             Ok(Some(azure))
         }
-        Err(AzureError::SignIn(error)) => {
+        Err(AzureError::SignIn(error @ SignInError::NoToken { .. })) => {
             session
                 .ui
                 .warning(&format!("not signed in, so Azure's side stays unknown: {error}"));
-            for answer in &error.answers {
+            for answer in error.answers() {
                 session.ui.detail(&answer.to_string());
             }
             Ok(None)
@@ -206,17 +292,22 @@ async fn sign_in(args: &VerifyArgs, session: &Session) -> Result<Option<Azure>, 
     }
 }
 
-fn conclude(
-    args: &VerifyArgs,
-    session: &Session,
-    mut outcomes: Vec<(String, Result<Report, Failure>)>,
-) -> Result<ExitStatus, Failure> {
+fn conclude(args: &VerifyArgs, session: &Session, mut outcomes: Vec<Outcome>) -> Result<ExitStatus, Failure> {
     // One cluster that cannot be asked is the failure of the whole command.
     if let [(_, Err(_))] = outcomes.as_slice()
         && let Some((_, Err(failure))) = outcomes.pop()
     {
         return Err(failure);
     }
+    conclude_round(args, session, outcomes)
+}
+
+/// Prints and writes what came of all clusters.
+fn conclude_round(
+    args: &VerifyArgs,
+    session: &Session,
+    outcomes: Vec<Outcome>,
+) -> Result<ExitStatus, Failure> {
     let mut results = Vec::with_capacity(outcomes.len());
     let mut statuses = Vec::with_capacity(outcomes.len());
     for (context, outcome) in outcomes {
@@ -234,10 +325,12 @@ fn conclude(
     })?;
     let ui = &session.ui;
     let text = match ui.format() {
-        OutputFormat::Table => render::checklist::checklist(&results, render::checklist::Detail::Faults),
+        OutputFormat::Table | OutputFormat::Values => {
+            render::checklist::checklist(&results, render::checklist::Detail::Faults)
+        }
         OutputFormat::Wide => render::checklist::checklist(&results, render::checklist::Detail::Everything),
         OutputFormat::Name => render::checklist::names(&results),
-        OutputFormat::Json | OutputFormat::Yaml => {
+        OutputFormat::Json | OutputFormat::Yaml | OutputFormat::Ndjson => {
             ui.document(&Document::new(status, &results))?;
             return Ok(status);
         }

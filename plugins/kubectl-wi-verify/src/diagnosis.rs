@@ -5,11 +5,15 @@
 
 mod cluster;
 mod exchange;
+mod expression;
 mod federation;
 mod identity;
+mod privilege;
 mod refusal;
 mod secrets;
+mod stores;
 mod webhook;
+mod workload;
 
 #[cfg(test)]
 mod tests;
@@ -17,6 +21,7 @@ mod tests;
 use crate::facts::{DryRun, Facts, Injection};
 use crate::finding::{Finding, FindingCode, Verdict};
 use aks_shared::labels::DEFAULT_AUDIENCE;
+use aks_shared::shell::quoted;
 use wi_probe::ProbeRecord;
 use wi_probe::jwt::AssertionClaims;
 use wi_probe::record::{AssertionOutcome, ExchangeOutcome};
@@ -25,23 +30,36 @@ use wi_probe::record::{AssertionOutcome, ExchangeOutcome};
 pub fn diagnose(facts: &Facts) -> Vec<Finding> {
     let mut findings = cluster::findings(facts);
     findings.extend(webhook::account(facts));
+    findings.extend(workload::findings(facts));
     findings.extend(webhook::injection(facts, &findings));
     findings.extend(identity::findings(facts));
     findings.extend(federation::findings(facts));
     findings.extend(exchange::discovery(facts));
     findings.extend(exchange::findings(facts, &findings));
+    findings.extend(privilege::other_account(facts, &findings));
     findings.extend(secrets::findings(facts, &findings));
+    findings.extend(privilege::access(facts, &findings));
     findings
 }
 
-/// The first of `candidates` that failed by itself: what a consequence refers to.
-fn explained_by(findings: &[Finding], candidates: &[FindingCode]) -> Option<FindingCode> {
+/// What explains a consequence: the first code of its catalogue entry that failed by itself.
+fn explained_by(findings: &[Finding], consequence: FindingCode) -> Option<FindingCode> {
+    first_failed(findings, consequence.explained_by())
+}
+
+/// The first of `candidates` that failed by itself.
+fn first_failed(findings: &[Finding], candidates: &[FindingCode]) -> Option<FindingCode> {
     let failed = |code: &FindingCode| {
         findings
             .iter()
             .any(|it| it.code == *code && it.verdict == Verdict::Fail && it.because_of.is_none())
     };
     candidates.iter().copied().find(failed)
+}
+
+/// The client id that the service account names.
+fn annotated_client(facts: &Facts) -> Option<&str> {
+    facts.cluster.account.known()?.as_ref()?.client_id.as_deref()
 }
 
 /// Whether Entra granted an exchange to any probe.
@@ -130,16 +148,29 @@ fn setup_command(facts: &Facts) -> String {
 
 /// The command that verifies this workload again.
 fn verify_command(facts: &Facts) -> String {
-    format!(
-        "kubectl wi verify {}{}",
-        workload_flags(facts),
-        secret_flags(facts)
-    )
+    let target = match &facts.workload {
+        Some(workload) => format!(
+            "--context {} -n {} {}",
+            quoted(&facts.context),
+            facts.account.namespace,
+            workload.name
+        ),
+        None => workload_flags(facts),
+    };
+    format!("kubectl wi verify {target}{}", secret_flags(facts))
 }
 
 /// The command that verifies this workload again and waits for what takes time.
 fn wait_command(facts: &Facts) -> String {
     format!("{} --wait 10m", verify_command(facts))
+}
+
+/// The command that changes the cluster's resource in Azure, by its own names where they are known.
+fn update_command(facts: &Facts, flags: &str) -> String {
+    let azure = facts.azure.known();
+    let cluster = azure.and_then(|azure| azure.cluster.known()?.as_ref());
+    let (group, name) = cluster.map_or(("GROUP", "CLUSTER"), |cluster| (&cluster.group, &cluster.name));
+    format!("az aks update -g {group} -n {name}{flags}")
 }
 
 /// The command that sets an annotation of the service account.
@@ -171,14 +202,9 @@ fn secret_flags(facts: &Facts) -> String {
     flags.concat()
 }
 
-/// A word of a shell command.
-fn quoted(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:@%+=,".contains(c);
-    if !word.is_empty() && word.chars().all(plain) {
-        word.to_owned()
-    } else {
-        format!("'{}'", word.replace('\'', r"'\''"))
-    }
+/// Names in one line.
+fn names<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
+    names.into_iter().collect::<Vec<_>>().join(", ")
 }
 
 /// How two texts that should be equal differ, when it is easily overlooked.

@@ -4,6 +4,9 @@
 pub mod azure;
 pub mod cluster;
 pub mod injection;
+pub mod workload;
+
+pub use workload::{Surroundings, WorkloadFacts};
 
 use aks_shared::failure::last_word;
 use aks_shared::identity::{SecretRef, ServiceAccountRef};
@@ -11,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::error::Error;
 use wi_probe::ProbeRecord;
+use wi_probe::record::ExchangeOutcome;
 
 /// Something that was asked for and answered, or not.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -71,6 +75,15 @@ pub struct Facts {
     /// What the caller knows to be right.
     #[serde(default)]
     pub expected: Expected,
+    /// Whether it is asked that the identity may do no more than it must.
+    #[serde(default)]
+    pub least_privilege: bool,
+    /// The workload, when one was named.
+    #[serde(default)]
+    pub workload: Option<WorkloadFacts>,
+    /// What stands around the account; none when it was not asked for.
+    #[serde(default)]
+    pub surroundings: Option<Surroundings>,
     /// The cluster's side.
     pub cluster: ClusterFacts,
     /// Azure's side; why it could not be looked at, when nobody is signed in.
@@ -79,6 +92,19 @@ pub struct Facts {
     pub pod: Option<Known<ProbeRecord>>,
     /// What the probe from here found; none when it was not asked for.
     pub local: Option<Known<ProbeRecord>>,
+    /// What became of another service account that tried to be the identity; none when it was not tried.
+    #[serde(default)]
+    pub other: Option<Known<OtherAccount>>,
+}
+
+/// Another service account of the namespace, which nobody gave the identity to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct OtherAccount {
+    /// Its name.
+    pub name: String,
+    /// What Entra answered to its token.
+    pub exchange: ExchangeOutcome,
 }
 
 /// A secret as the user named it.
@@ -195,6 +221,9 @@ impl Injection {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct AzureFacts {
+    /// The sign-in address of the cloud that was asked.
+    #[serde(default)]
+    pub authority: Option<String>,
     /// The cluster's resource, or that none fits.
     pub cluster: Known<Option<AksFacts>>,
     /// The identity that the account names, or that there is none.
@@ -202,6 +231,9 @@ pub struct AzureFacts {
     /// The identity whose *principal* id the account names.
     #[serde(default)]
     pub mistaken: Option<IdentityFacts>,
+    /// The identity that setup made for this account, when the account names another one.
+    #[serde(default)]
+    pub intended: Option<IdentityFacts>,
     /// The identity's federated credentials.
     pub credentials: Known<Vec<CredentialFacts>>,
     /// The vaults of the secrets, by the name that the user gave.
@@ -258,6 +290,9 @@ pub struct CredentialFacts {
     pub subject: String,
     /// The audiences that it expects; Azure admits one.
     pub audiences: Vec<String>,
+    /// The expression that a flexible credential has in place of a subject.
+    #[serde(default)]
+    pub expression: Option<String>,
 }
 
 /// A key vault.
@@ -282,6 +317,9 @@ pub struct RoleFacts {
     pub scope: String,
     /// The assignments that reach it.
     pub assignments: Known<Vec<AssignmentFacts>>,
+    /// Assignments at other secrets of the vault.
+    #[serde(default)]
+    pub elsewhere: Vec<AssignmentFacts>,
 }
 
 /// A role assignment.

@@ -1,9 +1,8 @@
 //! The probe as a Job: created, watched until its pod has spoken, and deleted on every path. Its own deadline and
 //! TTL end it should this process die.
 
-use crate::facts::injection::{CONTAINER, labels, pod_template};
+use crate::facts::injection::{CONTAINER, PodShape, labels, pod_template};
 use aks_shared::cluster::Cluster;
-use aks_shared::identity::ServiceAccountRef;
 use aks_shared::interrupt::Interrupt;
 use aks_shared::labels::FIELD_MANAGER;
 use k8s_openapi::api::batch::v1::Job;
@@ -85,10 +84,8 @@ pub enum ProbeError {
 /// What to run.
 #[derive(Debug, Clone)]
 pub struct ProbeJob<'a> {
-    /// The service account that it runs as.
-    pub account: &'a ServiceAccountRef,
-    /// The probe's image.
-    pub image: &'a str,
+    /// Its pod.
+    pub pod: PodShape<'a>,
     /// What it is to try.
     pub input: &'a ProbeInput,
     /// Bound on all of it, scheduling and image pull included.
@@ -103,7 +100,7 @@ pub async fn run(
     say: &(dyn Fn(&str) + Sync),
 ) -> Result<ProbeRecord, ProbeError> {
     let name = format!("wi-probe-{}", &uuid::Uuid::new_v4().simple().to_string()[..10]);
-    let jobs = Api::<Job>::namespaced(cluster.client.clone(), &probe.account.namespace);
+    let jobs = Api::<Job>::namespaced(cluster.client.clone(), &probe.pod.account.namespace);
     let result = tokio::select! {
         result = create_and_wait(cluster, &jobs, &name, probe, say) => Some(result),
         () = interrupt.cancelled() => None,
@@ -149,7 +146,7 @@ async fn create_and_wait(
             if status.is_forbidden() && status.message.contains("cannot create resource") =>
         {
             return Err(ProbeError::NotAllowed {
-                namespace: probe.account.namespace.clone(),
+                namespace: probe.pod.account.namespace.clone(),
             });
         }
         Err(error) => return Err(request("create", &error)),
@@ -182,7 +179,7 @@ enum Seen {
 }
 
 async fn observe(cluster: &Cluster, name: &str, probe: &ProbeJob<'_>) -> Result<Seen, ProbeError> {
-    let pods = Api::<Pod>::namespaced(cluster.client.clone(), &probe.account.namespace);
+    let pods = Api::<Pod>::namespaced(cluster.client.clone(), &probe.pod.account.namespace);
     let options = ListParams::default().labels(&format!("job-name={name}"));
     let found = match pods.list(&options).await {
         Ok(found) => found,
@@ -283,7 +280,7 @@ fn cannot_start(container: &ContainerStatus) -> Option<ProbeError> {
 
 /// Why the Job has no pod, from the Job controller's event. Without the right to read events nothing is known.
 async fn refusal(cluster: &Cluster, name: &str, probe: &ProbeJob<'_>) -> Option<String> {
-    let events = Api::<Event>::namespaced(cluster.client.clone(), &probe.account.namespace);
+    let events = Api::<Event>::namespaced(cluster.client.clone(), &probe.pod.account.namespace);
     let options = ListParams::default().fields(&format!("involvedObject.name={name},reason=FailedCreate"));
     events
         .list(&options)
@@ -302,12 +299,12 @@ fn job(name: &str, probe: &ProbeJob<'_>) -> Result<Job, ProbeError> {
     let input = serde_json::to_string(probe.input).map_err(unwritable)?;
     let environment = json!([{"name": INPUT_VARIABLE, "value": input}]);
     let object: Value = json!({
-        "metadata": {"name": name, "namespace": probe.account.namespace, "labels": labels()},
+        "metadata": {"name": name, "namespace": probe.pod.account.namespace, "labels": labels()},
         "spec": {
             "backoffLimit": 0,
             "activeDeadlineSeconds": probe.timeout.as_secs() + GRACE_SECONDS,
             "ttlSecondsAfterFinished": TTL_SECONDS,
-            "template": pod_template(probe.account, probe.image, &environment),
+            "template": pod_template(&probe.pod, &environment),
         },
     });
     serde_json::from_value(object).map_err(unwritable)

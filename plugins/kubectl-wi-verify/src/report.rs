@@ -8,11 +8,13 @@ use serde::Serialize;
 
 /// What verification found out about one service account of one cluster.
 #[derive(Debug, Clone, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Report {
     /// The kubeconfig context.
     pub context: String,
     /// The account.
+    #[cfg_attr(test, schemars(with = "Account"))]
     pub account: ServiceAccountRef,
     /// The gravest verdict among the findings.
     pub verdict: Verdict,
@@ -86,6 +88,7 @@ impl Report {
 
 /// One cluster of a run: its report, or why there is none.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct ClusterResult {
     /// The kubeconfig context.
@@ -128,6 +131,7 @@ impl ClusterResult {
 
 /// The `VerificationReport` document.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Document<'a> {
     api_version: &'static str,
@@ -150,9 +154,37 @@ impl<'a> Document<'a> {
     }
 }
 
+/// A service account, for the schema.
+#[cfg(test)]
+#[derive(schemars::JsonSchema)]
+#[expect(dead_code, reason = "only its schema is looked at")]
+struct Account {
+    /// Its namespace.
+    namespace: String,
+    /// Its name.
+    name: String,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_schema_is_the_one_of_the_types() {
+        let mut schema = schemars::schema_for!(Document<'_>);
+        schema.insert("title".to_owned(), "VerificationReport".into());
+        let text = aks_shared::format::to_json(&schema).unwrap();
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("../../shared/docs/verification-report.schema.json");
+        if std::env::var_os("UPDATE_SCHEMA").is_some() {
+            std::fs::write(&path, &text).unwrap();
+        }
+        assert_eq!(
+            std::fs::read_to_string(path).unwrap(),
+            text,
+            "write it anew: UPDATE_SCHEMA=1 cargo test -p kubectl-wi-verify the_schema"
+        );
+    }
 
     fn report(findings: Vec<Finding>) -> Report {
         Report::new(

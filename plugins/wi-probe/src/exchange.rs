@@ -74,6 +74,12 @@ impl std::fmt::Display for EntraRefusal {
 }
 
 impl EntraRefusal {
+    /// `AADSTS…`, or the OAuth error where Entra gave no number.
+    pub fn code(&self) -> String {
+        let code = self.codes.first().map(|code| format!("AADSTS{code}"));
+        code.unwrap_or_else(|| self.error.clone())
+    }
+
     /// Whether a further try may succeed without anybody changing anything: what was just written is not yet
     /// known everywhere (minutes), Entra could not fetch the issuer's keys just now, or it asks for patience.
     pub fn may_pass(&self) -> bool {

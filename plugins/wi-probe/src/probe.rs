@@ -4,7 +4,8 @@ use crate::discovery;
 use crate::exchange::{AccessToken, ExchangeError, ExchangeRequest, exchange};
 use crate::jwt::{AccessClaims, assertion_claims};
 use crate::record::{
-    API_VERSION, AssertionOutcome, Environment, ExchangeOutcome, ProbeInput, ProbeRecord, SecretRecord,
+    API_VERSION, AssertionOutcome, Attempts, Environment, ExchangeOutcome, ProbeInput, ProbeRecord,
+    SecretInput, SecretRecord,
 };
 use crate::secret::{self, SecretOutcome};
 use reqwest::Url;
@@ -14,6 +15,9 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// The pause between two tries.
 const PAUSE: Duration = Duration::from_secs(3);
+
+/// The pause after a first refusal, which may be a fluke.
+const SHORT_PAUSE: Duration = Duration::from_millis(400);
 
 /// How long before its end a token is renewed: longer than a pause and a request.
 const MARGIN_SECONDS: i64 = 60;
@@ -71,16 +75,28 @@ pub async fn probe(
 ) -> ProbeRecord {
     let started = Instant::now();
     let deadline = started + Duration::from_secs(input.wait_seconds);
+    let mut attempts = Attempts::default();
     let mut tries = 0;
     let mut published = None;
     let (assertion, granted, secrets) = loop {
         tries += 1;
         let (assertion, token) = read_assertion(source.as_mut()).await;
-        if let (None, AssertionOutcome::Read(claims)) = (&published, &assertion) {
-            published = Some(discovery::fetch(http, &claims.issuer).await);
-        }
-        let granted = try_exchange(http, input, environment, token.as_deref()).await;
-        let secrets = read_secrets(http, input, granted.as_ref().ok()).await;
+        let issuer = match (&published, &assertion) {
+            (None, AssertionOutcome::Read(claims)) => Some(claims.issuer.as_str()),
+            _ => None,
+        };
+        let (documents, granted) = tokio::join!(
+            async {
+                match issuer {
+                    Some(issuer) => Some(discovery::fetch(http, issuer).await),
+                    None => None,
+                }
+            },
+            try_exchange(http, input, environment, token.as_deref())
+        );
+        published = published.or(documents);
+        attempts.count(&outcome(&granted));
+        let secrets = read_secrets(http, &input.secrets, granted.as_ref().ok()).await;
         let may_pass = match &granted {
             Ok(_) => secrets
                 .iter()
@@ -89,23 +105,44 @@ pub async fn probe(
             Err(Failed::Exchange(_)) => true,
             Err(Failed::NotTried(_)) => false,
         };
-        if !may_pass || Instant::now() + PAUSE >= deadline {
+        // Entra refuses a few exchanges in a hundred without a reason, so one refusal proves nothing.
+        let is_first_refusal = tries == 1 && is_refused(&granted);
+        if may_pass && is_first_refusal {
+            tokio::time::sleep(SHORT_PAUSE).await;
+        } else if may_pass && Instant::now() + PAUSE < deadline {
+            tokio::time::sleep(PAUSE).await;
+        } else {
             break (assertion, granted, secrets);
         }
-        tokio::time::sleep(PAUSE).await;
     };
+    let forbidden = read_secrets(http, &input.forbidden, granted.as_ref().ok()).await;
+    if granted.is_ok() {
+        for _ in 1..input.repeat {
+            let (_, token) = read_assertion(source.as_mut()).await;
+            attempts.count(&outcome(
+                &try_exchange(http, input, environment, token.as_deref()).await,
+            ));
+            tries += 1;
+        }
+    }
     ProbeRecord {
         api_version: API_VERSION.to_owned(),
         probe_version: env!("CARGO_PKG_VERSION").to_owned(),
         environment: environment.clone(),
         assertion,
         discovery: published,
-        exchange: outcome(granted),
+        exchange: outcome(&granted),
         secrets,
+        forbidden,
         tries,
+        attempts,
         elapsed_ms: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
         clock: now(),
     }
+}
+
+const fn is_refused(granted: &Result<AccessToken, Failed>) -> bool {
+    matches!(granted, Err(Failed::Exchange(ExchangeError::Refused(_))))
 }
 
 enum Failed {
@@ -167,11 +204,11 @@ async fn try_exchange(
 
 async fn read_secrets(
     http: &reqwest::Client,
-    input: &ProbeInput,
+    wanted: &[SecretInput],
     token: Option<&AccessToken>,
 ) -> Vec<SecretRecord> {
-    let mut records = Vec::with_capacity(input.secrets.len());
-    for wanted in &input.secrets {
+    let mut records = Vec::with_capacity(wanted.len());
+    for wanted in wanted {
         let outcome = match (token, wanted.vault_uri.parse::<Url>()) {
             (None, _) => None,
             (Some(token), Ok(uri)) => Some(secret::read(http, &uri, &wanted.name, token).await),
@@ -188,15 +225,20 @@ async fn read_secrets(
     records
 }
 
-fn outcome(granted: Result<AccessToken, Failed>) -> ExchangeOutcome {
+fn outcome(granted: &Result<AccessToken, Failed>) -> ExchangeOutcome {
     match granted {
         Ok(token) => ExchangeOutcome::Granted(token.claims().unwrap_or_else(AccessClaims::default)),
-        Err(Failed::NotTried(why)) => ExchangeOutcome::NotTried { why },
-        Err(Failed::Exchange(ExchangeError::Refused(refusal))) => ExchangeOutcome::Refused(*refusal),
-        Err(Failed::Exchange(ExchangeError::Unreachable { host, why })) => {
-            ExchangeOutcome::Unreachable { host, why }
+        Err(Failed::NotTried(why)) => ExchangeOutcome::NotTried { why: why.clone() },
+        Err(Failed::Exchange(ExchangeError::Refused(refusal))) => {
+            ExchangeOutcome::Refused((**refusal).clone())
         }
-        Err(Failed::Exchange(ExchangeError::Unreadable { status })) => ExchangeOutcome::Unreadable { status },
+        Err(Failed::Exchange(ExchangeError::Unreachable { host, why })) => ExchangeOutcome::Unreachable {
+            host: host.clone(),
+            why: why.clone(),
+        },
+        Err(Failed::Exchange(ExchangeError::Unreadable { status })) => {
+            ExchangeOutcome::Unreadable { status: *status }
+        }
     }
 }
 

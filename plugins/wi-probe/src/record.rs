@@ -6,6 +6,7 @@ use crate::exchange::EntraRefusal;
 use crate::jwt::{AccessClaims, AssertionClaims};
 use crate::secret::SecretOutcome;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// The version of input and record. Fields may be added under it; what is unknown is ignored.
 pub const API_VERSION: &str = "wi-probe/v1";
@@ -25,6 +26,12 @@ pub struct ProbeInput {
     /// The secrets to read.
     #[serde(default)]
     pub secrets: Vec<SecretInput>,
+    /// Secrets that must be refused: what nobody granted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub forbidden: Vec<SecretInput>,
+    /// How many exchanges to make once one was granted, that one included; for a rate.
+    #[serde(default = "once")]
+    pub repeat: u32,
     /// Keep trying for this many seconds while the answer may still change.
     #[serde(default)]
     pub wait_seconds: u64,
@@ -85,12 +92,56 @@ pub struct ProbeRecord {
     /// The secrets, in the order of the input.
     #[serde(default)]
     pub secrets: Vec<SecretRecord>,
+    /// The secrets that must be refused, in the order of the input.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub forbidden: Vec<SecretRecord>,
     /// How often the exchange was tried.
     pub tries: u32,
+    /// How those tries ended.
+    #[serde(default)]
+    pub attempts: Attempts,
     /// How long all of it took, in milliseconds.
     pub elapsed_ms: u64,
     /// The clock of where the probe ran, at the end, seconds since 1970.
     pub clock: i64,
+}
+
+/// How all tries of the exchange ended.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Attempts {
+    /// How many were granted.
+    pub granted: u32,
+    /// How many were not, by `AADSTS` code or by what went wrong.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub refused: BTreeMap<String, u32>,
+    /// How many of those came after one that was granted: what has become known everywhere is refused no more.
+    pub refused_after_grant: u32,
+}
+
+impl Attempts {
+    /// Counts one more try.
+    pub fn count(&mut self, outcome: &ExchangeOutcome) {
+        let why = match outcome {
+            ExchangeOutcome::Granted(_) => {
+                self.granted += 1;
+                return;
+            }
+            ExchangeOutcome::Refused(refusal) => refusal.code(),
+            ExchangeOutcome::Unreachable { .. } => "unreachable".to_owned(),
+            ExchangeOutcome::Unreadable { status } => format!("HTTP {status}"),
+            ExchangeOutcome::NotTried { .. } => return,
+        };
+        *self.refused.entry(why).or_default() += 1;
+        if self.granted > 0 {
+            self.refused_after_grant += 1;
+        }
+    }
+
+    /// How many were made.
+    pub fn total(&self) -> u32 {
+        self.granted + self.refused.values().sum::<u32>()
+    }
 }
 
 /// How the reading of the service account token ended.
@@ -148,6 +199,10 @@ pub struct SecretRecord {
     pub outcome: Option<SecretOutcome>,
 }
 
+const fn once() -> u32 {
+    1
+}
+
 impl ProbeInput {
     /// An input that only exchanges.
     pub fn new(scope: impl Into<String>) -> Self {
@@ -155,6 +210,8 @@ impl ProbeInput {
             api_version: API_VERSION.to_owned(),
             scope: scope.into(),
             secrets: Vec::new(),
+            forbidden: Vec::new(),
+            repeat: once(),
             wait_seconds: 0,
             request_seconds: 20,
             ca_pem: None,
@@ -202,10 +259,34 @@ mod tests {
                 name: "n".into(),
                 outcome: Some(SecretOutcome::Read),
             }],
+            forbidden: Vec::new(),
             tries: 1,
+            attempts: Attempts::default(),
             elapsed_ms: 1,
             clock: 0,
         }
+    }
+
+    #[test]
+    fn a_refusal_before_the_first_grant_is_told_from_one_after_it() {
+        let refused = || {
+            ExchangeOutcome::Refused(EntraRefusal {
+                status: 401,
+                error: "invalid_client".into(),
+                codes: vec![700_213],
+                description: String::new(),
+                correlation_id: None,
+                trace_id: None,
+            })
+        };
+        let granted = ExchangeOutcome::Granted(AccessClaims::default());
+        let mut attempts = Attempts::default();
+        for outcome in [&refused(), &granted, &refused(), &granted] {
+            attempts.count(outcome);
+        }
+        assert_eq!((attempts.granted, attempts.refused_after_grant), (2, 1));
+        assert_eq!(attempts.refused, BTreeMap::from([("AADSTS700213".to_owned(), 2)]));
+        assert_eq!(attempts.total(), 4);
     }
 
     #[test]

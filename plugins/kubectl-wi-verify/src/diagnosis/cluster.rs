@@ -109,7 +109,11 @@ fn against_azure(issuer: &str, cluster: &AksFacts) -> Vec<Finding> {
                         cluster.name
                     ),
                 )
-                .compared("issuer", Some(named), Some(issuer), API_SERVER),
+                .compared("issuer", Some(named), Some(issuer), API_SERVER)
+                .fix(format!(
+                    "az aks get-credentials -g {} -n {} --overwrite-existing  # when it was built anew; then kubectl wi setup",
+                    cluster.group, cluster.name
+                )),
             );
         }
     }

@@ -1,6 +1,6 @@
 //! What the issuer publishes and what became of the exchange, as the probes saw them.
 
-use super::{Place, explained_by, records, refusal};
+use super::{Place, explained_by, first_failed, records, refusal};
 use crate::facts::{Facts, Known};
 use crate::finding::{Finding, FindingCode, Verdict};
 use wi_probe::ProbeRecord;
@@ -48,13 +48,18 @@ pub(super) fn discovery(facts: &Facts) -> Vec<Finding> {
                 .fix("restart the workload, so that its pods get tokens of the new key")
             }
         }
-        DiscoveryOutcome::Unreachable { url, why } => unreachable(record, url, &format!("{why} ({from})")),
+        DiscoveryOutcome::Unreachable { url, why } => {
+            unreachable(facts, record, url, &format!("{why} ({from})"))
+        }
         DiscoveryOutcome::Answered { url, status } => {
-            unreachable(record, url, &format!("HTTP {status} ({from})"))
+            unreachable(facts, record, url, &format!("HTTP {status} ({from})"))
         }
-        DiscoveryOutcome::Unreadable { url } => {
-            unreachable(record, url, &format!("the answer is no such document ({from})"))
-        }
+        DiscoveryOutcome::Unreadable { url } => unreachable(
+            facts,
+            record,
+            url,
+            &format!("the answer is no such document ({from})"),
+        ),
     };
     vec![finding]
 }
@@ -69,28 +74,16 @@ fn grave(record: &ProbeRecord) -> Verdict {
     }
 }
 
-fn unreachable(record: &ProbeRecord, url: &str, why: &str) -> Finding {
+fn unreachable(facts: &Facts, record: &ProbeRecord, url: &str, why: &str) -> Finding {
     let verdict = grave(record);
     let message = match verdict {
         Verdict::Fail => format!("neither Entra nor the probe can fetch {url}: {why}"),
         Verdict::Skipped => format!("{url} cannot be fetched: {why}; Entra can, and only that counts"),
         _ => format!("{url} cannot be fetched: {why}; only Entra needs it"),
     };
-    Finding::new(FindingCode::DiscoveryUnreachable, verdict, url, message)
-        .fix("az aks update -g GROUP -n CLUSTER  # reconciles the cluster; then wait for some minutes")
+    let reconcile = super::update_command(facts, "  # reconciles the cluster; then wait for some minutes");
+    Finding::new(FindingCode::DiscoveryUnreachable, verdict, url, message).fix(reconcile)
 }
-
-/// What explains that a pod has not what it needs for an exchange.
-const NOTHING_TO_EXCHANGE: [FindingCode; 6] = [
-    FindingCode::AccountMissing,
-    FindingCode::WebhookMissing,
-    FindingCode::WebhookRefuses,
-    FindingCode::InjectionMissing,
-    FindingCode::ClientIdMissing,
-    FindingCode::InjectionIncomplete,
-];
-/// What explains that there is no pod.
-const NO_POD: [FindingCode; 2] = [FindingCode::AccountMissing, FindingCode::WebhookRefuses];
 
 pub(super) fn findings(facts: &Facts, before: &[Finding]) -> Vec<Finding> {
     let mut findings = Vec::new();
@@ -113,7 +106,7 @@ pub(super) fn findings(facts: &Facts, before: &[Finding]) -> Vec<Finding> {
                 "{} --from local  # what can be told without a pod",
                 super::verify_command(facts)
             ))
-            .because(explained_by(before, &NO_POD))
+            .because(explained_by(before, FindingCode::ProbeFailed))
         });
     }
     if let Some(Known::Unknown(why)) = &facts.local {
@@ -124,13 +117,171 @@ pub(super) fn findings(facts: &Facts, before: &[Finding]) -> Vec<Finding> {
                 "here",
                 format!("nothing could be tried from here: {why}"),
             )
-            .because(explained_by(before, &NO_POD)),
+            .because(explained_by(before, FindingCode::ProbeFailed)),
         );
     }
+    let egress = egress_blocked(facts);
+    findings.extend(egress);
+    let known = before.len();
+    let mut all = before.to_vec();
+    all.append(&mut findings);
     for (place, record) in records(facts) {
-        findings.push(exchange(facts, place, record, before));
+        if let Some(cause) = time_or_patience(facts, place, record, &all)
+            && !all.iter().any(|finding| finding.code == cause.code)
+        {
+            all.push(cause);
+        }
+        let judged = exchange(facts, place, record, &all);
+        all.push(judged);
+        all.extend(flaky(place, record));
     }
-    findings
+    all.split_off(known)
+}
+
+/// That Entra is reached from here and not from a pod.
+fn egress_blocked(facts: &Facts) -> Option<Finding> {
+    let seen = records(facts);
+    let at = |wanted: Place| {
+        let mut found = seen.iter().filter(|(place, _)| *place == wanted);
+        found.next().map(|(_, record)| &record.exchange)
+    };
+    let ExchangeOutcome::Unreachable { host, .. } = at(Place::Pod)? else {
+        return None;
+    };
+    let is_answered = matches!(
+        at(Place::Here)?,
+        ExchangeOutcome::Granted(_) | ExchangeOutcome::Refused(_)
+    );
+    is_answered.then(|| {
+        Finding::new(
+            FindingCode::EgressBlocked,
+            Verdict::Fail,
+            host,
+            format!("{host} answers from here and cannot be reached from a pod: the cluster's egress does not let it through"),
+        )
+        .fix(format!("let the cluster's egress (firewall, network policy, proxy) reach {host} on port 443"))
+    })
+}
+
+/// What explains a refusal when no comparison does: a clock, an old token, or that what is right is not known yet.
+fn time_or_patience(
+    facts: &Facts,
+    place: Place,
+    record: &ProbeRecord,
+    before: &[Finding],
+) -> Option<Finding> {
+    let ExchangeOutcome::Refused(refused) = &record.exchange else {
+        return None;
+    };
+    if refusal::is_about_time(refused) {
+        return time(facts, place, record, refused);
+    }
+    let is_right = before
+        .iter()
+        .any(|finding| finding.code == FindingCode::CredentialOk);
+    let is_explained = first_failed(before, &refusal::candidates(refused)).is_some();
+    if !refusal::is_no_match(refused) || !is_right || is_explained {
+        return None;
+    }
+    Some(
+        Finding::new(
+            FindingCode::TrustPropagating,
+            Verdict::Fail,
+            facts.account.to_string(),
+            "every field of the federated credential is as it should be, so it was probably written just now and is not known everywhere yet; that takes minutes",
+        )
+        .fix(super::wait_command(facts)),
+    )
+}
+
+/// How far a clock may be off before it is a cause, in seconds; Entra allows for about as much.
+const TOLERATED_SKEW: i64 = 300;
+
+fn time(facts: &Facts, place: Place, record: &ProbeRecord, refused: &EntraRefusal) -> Option<Finding> {
+    let entra = refusal::time_of_entra(refused);
+    let skew = entra.map_or(0, |entra| record.clock - entra);
+    let whose = match place {
+        Place::Pod => "the node that the probe ran on",
+        Place::Here => "this machine",
+    };
+    if skew.abs() > TOLERATED_SKEW {
+        let how = if skew > 0 { "ahead of" } else { "behind" };
+        let (entra, here) = (entra.unwrap_or_default().to_string(), record.clock.to_string());
+        return Some(
+            Finding::new(
+                FindingCode::ClockSkew,
+                Verdict::Fail,
+                whose,
+                format!("the clock of {whose} is {} s {how} Entra's", skew.abs()),
+            )
+            .compared("seconds since 1970", Some(&entra), Some(&here), "Entra's answer")
+            .fix("chronyc makestep  # on the node; and see why it does not keep time"),
+        );
+    }
+    let AssertionOutcome::Read(claims) = &record.assertion else {
+        return None;
+    };
+    let end = claims.expires_at?;
+    (end < record.clock).then(|| {
+        let (end, clock) = (end.to_string(), record.clock.to_string());
+        Finding::new(
+            FindingCode::TokenExpired,
+            Verdict::Fail,
+            facts.account.to_string(),
+            "the service account token is past its end: the kubelet did not renew it, or the application kept an old one",
+        )
+        .compared("end, seconds since 1970", Some(&format!("after {clock}")), Some(&end), "token")
+        .fix("restart the workload, and let it read the token file anew each time")
+    })
+}
+
+/// The rate, when exchanges failed after one was granted.
+fn flaky(place: Place, record: &ProbeRecord) -> Option<Finding> {
+    let attempts = &record.attempts;
+    (attempts.refused_after_grant > 0).then(|| {
+        let codes: Vec<String> = attempts
+            .refused
+            .iter()
+            .map(|(code, times)| format!("{times} × {code}"))
+            .collect();
+        let codes = codes.join(", ");
+        Finding::new(
+            FindingCode::ExchangeFlaky,
+            Verdict::Warn,
+            place.name(),
+            format!(
+                "{} of {} exchanges were granted ({}), others refused after one was granted: {codes}",
+                attempts.granted,
+                attempts.total(),
+                place.seen_from()
+            ),
+        )
+        .compared(
+            "rate",
+            Some("1.00"),
+            Some(&format!(
+                "{:.2}",
+                f64::from(attempts.granted) / f64::from(attempts.total().max(1))
+            )),
+            "the tries of this run",
+        )
+        .compared("refusals", None, Some(&codes), "Entra")
+        .fix("let the application try a refused exchange again; the configuration is right")
+    })
+}
+
+/// What the tries tell besides the last one.
+fn tries(record: &ProbeRecord) -> String {
+    let attempts = &record.attempts;
+    let refused = attempts.total() - attempts.granted;
+    match (attempts.total(), refused) {
+        (0 | 1, _) => String::new(),
+        (total, 0) => format!(", {total} of {total} times"),
+        (_, refused) if attempts.refused_after_grant == 0 => {
+            format!(", after {refused} refusals: what was set up has become known since")
+        }
+        (total, _) => format!(", {} of {total} times", attempts.granted),
+    }
 }
 
 fn exchange(facts: &Facts, place: Place, record: &ProbeRecord, before: &[Finding]) -> Finding {
@@ -141,7 +292,11 @@ fn exchange(facts: &Facts, place: Place, record: &ProbeRecord, before: &[Finding
             FindingCode::ExchangeOk,
             Verdict::Pass,
             subject,
-            format!("Entra exchanged the token of {} ({from})", facts.account),
+            format!(
+                "Entra exchanged the token of {} ({from}{})",
+                facts.account,
+                tries(record)
+            ),
         )
         .compared(
             "client id",
@@ -157,7 +312,8 @@ fn exchange(facts: &Facts, place: Place, record: &ProbeRecord, before: &[Finding
             subject,
             format!("Entra at {host} cannot be reached ({from}): {why}"),
         )
-        .fix(format!("let the cluster's egress reach {host} on port 443")),
+        .fix(format!("let the cluster's egress reach {host} on port 443"))
+        .because(explained_by(before, FindingCode::ExchangeUnreachable)),
         ExchangeOutcome::Unreadable { status } => Finding::new(
             FindingCode::ExchangeUnreachable,
             Verdict::Fail,
@@ -173,14 +329,14 @@ fn exchange(facts: &Facts, place: Place, record: &ProbeRecord, before: &[Finding
                 subject,
                 format!("there is no service account token for Entra: {why}"),
             )
-            .because(explained_by(before, &NOTHING_TO_EXCHANGE)),
+            .because(explained_by(before, FindingCode::TokenMissing)),
             AssertionOutcome::Read(_) | AssertionOutcome::Malformed => Finding::new(
                 FindingCode::ExchangeNotTried,
                 Verdict::Fail,
                 subject,
                 format!("the exchange could not be tried: {why}"),
             )
-            .because(explained_by(before, &NOTHING_TO_EXCHANGE)),
+            .because(explained_by(before, FindingCode::ExchangeNotTried)),
         },
     }
 }
@@ -193,16 +349,13 @@ fn refusal_finding(
     before: &[Finding],
 ) -> Finding {
     let (subject, from) = (place.name(), place.seen_from());
-    let cause = explained_by(before, &refusal::candidates(refused));
+    let cause = first_failed(before, &refusal::candidates(refused));
     let tries = if record.tries > 1 {
         format!(", {} tries", record.tries)
     } else {
         String::new()
     };
-    let code = refused
-        .codes
-        .first()
-        .map_or_else(|| refused.error.clone(), |code| format!("AADSTS{code}"));
+    let code = refused.code();
     // What explains the refusal says all that there is to say.
     let advice = refusal::advice(facts, record, refused).filter(|_| cause.is_none());
     let message = match &advice {

@@ -1,6 +1,6 @@
 //! The federated credentials of the identity against the token that pods get: field by field, byte for byte.
 
-use super::{audience, issuer, setup_command, small_difference};
+use super::{audience, expression, identity, issuer, setup_command, small_difference};
 use crate::facts::{CredentialFacts, Facts, IdentityFacts, Known};
 use crate::finding::{Finding, FindingCode, Verdict};
 use aks_shared::identity::{Audience, Issuer, Trust};
@@ -43,9 +43,19 @@ fn judge(
     credentials: &[CredentialFacts],
     wanted: &Trust,
 ) -> Vec<Finding> {
-    let nearest = credentials
+    let compared: Vec<(Vec<Difference>, &CredentialFacts)> = credentials
         .iter()
-        .map(|credential| (differences(credential, wanted), credential))
+        .filter_map(|credential| Some((differences(credential, wanted)?, credential)))
+        .collect();
+    let is_settled = compared.iter().any(|(differences, _)| differences.is_empty());
+    let unjudged = credentials
+        .iter()
+        .find(|credential| differences(credential, wanted).is_none());
+    if let Some(flexible) = unjudged.filter(|_| !is_settled) {
+        return vec![not_judged(identity, flexible)];
+    }
+    let nearest = compared
+        .into_iter()
         .min_by_key(|(differences, _)| distance(differences));
     match nearest {
         Some((differences, credential)) if differences.is_empty() => {
@@ -78,7 +88,10 @@ fn judge(
             .iter()
             .map(|difference| mismatch(facts, identity, credential, difference))
             .collect(),
-        Some(_) | None => vec![absent(facts, identity, credentials, wanted)],
+        Some(_) | None => vec![
+            identity::intended(facts, &identity.client_id)
+                .unwrap_or_else(|| absent(facts, identity, credentials, wanted)),
+        ],
     }
 }
 
@@ -91,9 +104,19 @@ struct Difference {
     small: Option<&'static str>,
 }
 
-fn differences(credential: &CredentialFacts, wanted: &Trust) -> Vec<Difference> {
+/// What of a credential is not as wanted; none when its expression cannot be evaluated here.
+fn differences(credential: &CredentialFacts, wanted: &Trust) -> Option<Vec<Difference>> {
+    let subject = match credential.expression.as_deref() {
+        Some(expression) if expression::admits(expression, wanted.subject.as_str())? => {
+            wanted.subject.as_str()
+        }
+        Some(expression) => expression,
+        // Stable versions of the API leave the expression out.
+        None if credential.subject.is_empty() => return None,
+        None => credential.subject.as_str(),
+    };
     let found_audience = credential.audiences.join(" ");
-    [
+    let differences = [
         (
             FindingCode::IssuerMismatch,
             "issuer",
@@ -104,7 +127,7 @@ fn differences(credential: &CredentialFacts, wanted: &Trust) -> Vec<Difference> 
             FindingCode::SubjectMismatch,
             "subject",
             wanted.subject.as_str(),
-            credential.subject.as_str(),
+            subject,
         ),
         (
             FindingCode::AudienceMismatch,
@@ -122,7 +145,27 @@ fn differences(credential: &CredentialFacts, wanted: &Trust) -> Vec<Difference> 
         found: found.to_owned(),
         small: small_difference(expected, found),
     })
-    .collect()
+    .collect();
+    Some(differences)
+}
+
+/// A flexible credential that asks for more than is known here.
+fn not_judged(identity: &IdentityFacts, credential: &CredentialFacts) -> Finding {
+    Finding::new(
+        FindingCode::CredentialsUnknown,
+        Verdict::Unknown,
+        &credential.name,
+        format!(
+            "the federated credential {} of {} is a flexible one, and whether it admits this account cannot be told here; the exchange tells",
+            credential.name, identity.name
+        ),
+    )
+    .compared(
+        "claimsMatchingExpression",
+        None,
+        credential.expression.as_deref(),
+        format!("{}/federatedIdentityCredentials/{}", identity.id, credential.name),
+    )
 }
 
 /// How far a credential is from what is wanted; a field that differs little counts less.

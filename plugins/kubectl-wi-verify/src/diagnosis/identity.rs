@@ -1,6 +1,6 @@
 //! The managed identity that the service account names.
 
-use super::{annotate_command, injection, is_granted, setup_command};
+use super::{annotate_command, annotated_client, injection, is_granted, setup_command};
 use crate::facts::{AzureFacts, Facts, IdentityFacts, Known};
 use crate::finding::{Finding, FindingCode, Verdict};
 use aks_shared::labels::{CLIENT_ID_ANNOTATION, TENANT_ID_ANNOTATION};
@@ -9,7 +9,7 @@ pub(super) fn findings(facts: &Facts) -> Vec<Finding> {
     let Some(azure) = facts.azure.known() else {
         return Vec::new();
     };
-    let Some(client_id) = annotated(facts) else {
+    let Some(client_id) = annotated_client(facts) else {
         return Vec::new();
     };
     match &azure.identity {
@@ -38,10 +38,6 @@ pub(super) fn findings(facts: &Facts) -> Vec<Finding> {
     }
 }
 
-fn annotated(facts: &Facts) -> Option<&str> {
-    facts.cluster.account.known()?.as_ref()?.client_id.as_deref()
-}
-
 fn absent(facts: &Facts, azure: &AzureFacts, client_id: &str) -> Finding {
     let source = format!(
         "service account {}, annotation {CLIENT_ID_ANNOTATION}",
@@ -60,6 +56,9 @@ fn absent(facts: &Facts, azure: &AzureFacts, client_id: &str) -> Finding {
         .compared("client id", Some(&identity.client_id), Some(client_id), source)
         .fix(annotate_command(facts, CLIENT_ID_ANNOTATION, &identity.client_id));
     }
+    if let Some(finding) = intended(facts, client_id).filter(|_| !is_granted(facts)) {
+        return finding;
+    }
     if is_granted(facts) {
         return Finding::new(
             FindingCode::ClientIdUnknown,
@@ -77,6 +76,32 @@ fn absent(facts: &Facts, azure: &AzureFacts, client_id: &str) -> Finding {
     )
     .compared("client id", Some("that of a managed identity"), Some(client_id), source)
     .fix(format!("{} --replace-identity", setup_command(facts)))
+}
+
+/// That setup made another identity for this account than the one that it names, if so.
+pub(super) fn intended(facts: &Facts, client_id: &str) -> Option<Finding> {
+    let intended = facts.azure.known()?.intended.as_ref()?;
+    Some(
+        Finding::new(
+            FindingCode::ClientIdDiffers,
+            Verdict::Fail,
+            facts.account.to_string(),
+            format!(
+                "the service account names another identity than {}, which was set up for it and trusts it",
+                intended.name
+            ),
+        )
+        .compared(
+            "client id",
+            Some(&intended.client_id),
+            Some(client_id),
+            format!(
+                "service account {}, annotation {CLIENT_ID_ANNOTATION}",
+                facts.account
+            ),
+        )
+        .fix(annotate_command(facts, CLIENT_ID_ANNOTATION, &intended.client_id)),
+    )
 }
 
 fn tenant(facts: &Facts, identity: &IdentityFacts) -> Option<Finding> {

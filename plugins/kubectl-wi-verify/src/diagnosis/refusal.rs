@@ -38,13 +38,35 @@ pub(super) fn is_about_the_issuer(refused: &EntraRefusal) -> bool {
     matches!(kind(refused), Kind::Issuer)
 }
 
+/// Whether Entra found no federated credential that fits the token.
+pub(super) fn is_no_match(refused: &EntraRefusal) -> bool {
+    matches!(kind(refused), Kind::NoMatch)
+}
+
+/// Whether Entra complains of the token's times.
+pub(super) fn is_about_time(refused: &EntraRefusal) -> bool {
+    refused.codes.first() == Some(&700_024)
+}
+
+/// Entra's own time, which it tells when it complains of a token's; seconds since 1970.
+pub(super) fn time_of_entra(refused: &EntraRefusal) -> Option<i64> {
+    let (_, rest) = refused.description.split_once("Current time: ")?;
+    let text = rest.split([',', ' ']).next()?;
+    let time: jiff::Timestamp = text.parse().ok()?;
+    Some(time.as_second())
+}
+
 /// The findings that explain a refusal, those that fit its code best first.
 pub(super) fn candidates(refused: &EntraRefusal) -> Vec<FindingCode> {
     use FindingCode::{
-        AudienceMismatch, ClientIdDiffers, ClientIdIsPrincipal, ClientIdUnknown, DiscoveryIssuerDiffers,
-        DiscoveryUnreachable, IssuerDisabled, IssuerMismatch, KeyNotPublished, NoFederatedCredential,
-        SubjectMismatch, TenantMismatch,
+        AudienceMismatch, AuthorityMismatch, ClientIdDiffers, ClientIdIsPrincipal, ClientIdUnknown,
+        ClockSkew, DiscoveryIssuerDiffers, DiscoveryUnreachable, IssuerDisabled, IssuerMismatch,
+        KeyNotPublished, NoFederatedCredential, SubjectMismatch, TenantMismatch, TokenExpired,
+        TrustPropagating,
     };
+    if is_about_time(refused) {
+        return vec![ClockSkew, TokenExpired];
+    }
     match kind(refused) {
         Kind::Issuer => vec![
             IssuerDisabled,
@@ -55,6 +77,7 @@ pub(super) fn candidates(refused: &EntraRefusal) -> Vec<FindingCode> {
         Kind::Other => vec![
             ClientIdIsPrincipal,
             ClientIdUnknown,
+            AuthorityMismatch,
             TenantMismatch,
             ClientIdDiffers,
         ],
@@ -72,6 +95,7 @@ pub(super) fn candidates(refused: &EntraRefusal) -> Vec<FindingCode> {
                 AudienceMismatch,
                 IssuerDisabled,
                 ClientIdDiffers,
+                TrustPropagating,
             ];
             std::iter::once(first).chain(rest).collect()
         }
@@ -115,23 +139,46 @@ pub(super) fn advice(facts: &Facts, record: &ProbeRecord, refused: &EntraRefusal
     Some(Advice { why, fix })
 }
 
+/// Without the credentials to compare with, or with one that cannot be judged, the text is all there is.
 fn no_match(facts: &Facts, refused: &EntraRefusal) -> Advice {
-    let compared = facts
-        .azure
-        .known()
-        .is_some_and(|azure| azure.credentials.known().is_some());
-    if compared {
-        Advice {
-            why: "every field of the federated credential is as it should be, so it was probably written just now and is not known everywhere yet; that takes minutes".to_owned(),
-            fix: wait_command(facts),
-        }
+    let is_signed_in = facts.azure.known().is_some();
+    let how = if is_signed_in {
+        "which field differs could not be told"
     } else {
-        Advice {
-            why: format!(
-                "no federated credential of the identity fits the token; sign in to Azure to see which field. {}",
-                refused.description
+        "sign in to Azure to see which field"
+    };
+    Advice {
+        why: format!(
+            "no federated credential of the identity fits the token; {how}. {}",
+            refused.description
+        ),
+        fix: setup_command(facts),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_time_that_entra_tells_is_read() {
+        let refused = |description: &str| EntraRefusal {
+            status: 401,
+            error: "invalid_client".into(),
+            codes: vec![700_024],
+            description: description.into(),
+            correlation_id: None,
+            trace_id: None,
+        };
+        for (text, expected) in [
+            (
+                "AADSTS700024: Client assertion is not within its valid time range. Current time: 2023-11-14T22:13:20.1234567Z, assertion valid from 2023-11-14T20:00:00.0000000Z",
+                Some(1_700_000_000),
             ),
-            fix: setup_command(facts),
+            ("AADSTS700024: Current time: soon, or later", None),
+            ("AADSTS700024: no time", None),
+        ] {
+            assert_eq!(time_of_entra(&refused(text)), expected, "{text}");
         }
     }
 }

@@ -87,7 +87,11 @@ fn judge(facts: &Facts, place: Place, secret: &SecretName, outcome: &SecretOutco
             format!(
                 "something else than a vault answers (HTTP {status}, {from}); is there a proxy on the way?"
             ),
-        ),
+        )
+        .fix(format!(
+            "let requests for {} pass unchanged: no proxy for it (NO_PROXY), or one that lets it through",
+            secret.vault_name()
+        )),
         SecretOutcome::Refused(refusal) => refused(facts, place, secret, refusal),
     }
 }
@@ -96,13 +100,20 @@ fn refused(facts: &Facts, place: Place, secret: &SecretName, refusal: &VaultRefu
     let name = secret.to_string();
     let inner = refusal.inner_code.as_deref().unwrap_or_default();
     let finding = match (refusal.status, inner) {
-        (403, "ForbiddenByFirewall" | "ForbiddenByConnection") => Finding::new(
+        (403, "ForbiddenByConnection") => Finding::new(
+            FindingCode::VaultPrivate,
+            seen_only_from_here(place),
+            name,
+            format!("the vault takes requests through its private endpoint only ({}): {}", place.seen_from(), refusal.message),
+        )
+        .fix(format!("az network private-endpoint list -o table  # link the cluster's network to the endpoint of {} and to its DNS zone", secret.vault_name())),
+        (403, "ForbiddenByFirewall") => Finding::new(
             FindingCode::VaultFirewall,
             seen_only_from_here(place),
             name,
             format!("the vault's network rules refuse it ({}): {}", place.seen_from(), refusal.message),
         )
-        .fix("let the cluster's egress address or subnet through the vault's firewall, or use its private endpoint"),
+        .fix(format!("az keyvault network-rule add --name {} --ip-address ADDRESS  # the cluster's egress address, or --subnet", secret.vault_name())),
         (403, "SecretDisabled") => Finding::new(
             FindingCode::SecretDisabled,
             Verdict::Fail,
@@ -130,7 +141,8 @@ fn refused(facts: &Facts, place: Place, secret: &SecretName, refusal: &VaultRefu
             Verdict::Fail,
             name,
             format!("the vault answered HTTP {} {}: {}", refusal.status, refusal.code, refusal.message),
-        ),
+        )
+        .fix(format!("{}  # and Azure's status page, should it stay so", super::verify_command(facts))),
     };
     match &refusal.request_id {
         Some(id) => finding.compared("request id", None, Some(id), "vault"),
@@ -140,15 +152,19 @@ fn refused(facts: &Facts, place: Place, secret: &SecretName, refusal: &VaultRefu
 
 fn forbidden(facts: &Facts, secret: &SecretName, refusal: &VaultRefusal) -> Finding {
     let name = secret.to_string();
-    if vault(facts, secret).is_some_and(|vault| !vault.rbac) {
+    let by_policy = refusal.inner_code.as_deref() == Some("AccessDenied");
+    if by_policy || vault(facts, secret).is_some_and(|vault| !vault.rbac) {
         return Finding::new(
-            FindingCode::SecretForbidden,
+            FindingCode::AccessPolicyMissing,
             Verdict::Fail,
             name,
             format!("no access policy of the vault {} lets the identity read secrets", secret.vault),
         )
         .compared("access policy", Some("secrets: get"), None, "vault")
-        .fix("move the vault to Azure RBAC to grant single secrets; an access policy always opens all secrets of the vault");
+        .fix(format!(
+            "{} --allow-vault-wide  # an access policy always opens all secrets of the vault; single ones need Azure RBAC",
+            setup_command(facts)
+        ));
     }
     let finding =
         |message: String| Finding::new(FindingCode::SecretForbidden, Verdict::Fail, name.clone(), message);
@@ -158,9 +174,12 @@ fn forbidden(facts: &Facts, secret: &SecretName, refusal: &VaultRefusal) -> Find
             .fix(setup_command(facts));
     };
     match &roles.assignments {
-        Known::Known(assignments) if assignments.iter().any(reads) => finding(format!(
-            "the identity has a role that may read {secret} and is refused all the same: the assignment was probably made just now and is not known everywhere yet; that takes up to ten minutes"
-        ))
+        Known::Known(assignments) if assignments.iter().any(AssignmentFacts::reads) => Finding::new(
+            FindingCode::RolePropagating,
+            Verdict::Fail,
+            name.clone(),
+            format!("the identity has a role that may read {secret} and is refused all the same: the assignment was probably made just now and is not known everywhere yet; that takes up to ten minutes"),
+        )
         .compared("role", Some(SECRETS_USER), Some(&listed(assignments)), &roles.scope)
         .fix(super::wait_command(facts)),
         Known::Known(assignments) => lacking(facts, secret, roles, assignments, Verdict::Fail),
@@ -177,20 +196,28 @@ fn lacking(
     assignments: &[AssignmentFacts],
     verdict: Verdict,
 ) -> Finding {
+    let elsewhere: Vec<&AssignmentFacts> = roles.elsewhere.iter().filter(|it| it.reads()).collect();
+    let but = match elsewhere.first() {
+        Some(other) => format!("; it has one at {}", other.scope),
+        None => String::new(),
+    };
     let found = listed(assignments);
-    Finding::new(
+    let finding = Finding::new(
         FindingCode::SecretForbidden,
         verdict,
         secret.to_string(),
-        format!("the identity has no role that may read {secret}"),
+        format!("the identity has no role that may read {secret}{but}"),
     )
     .compared(
         "role",
         Some(SECRETS_USER),
         (!assignments.is_empty()).then_some(&found),
         &roles.scope,
-    )
-    .fix(setup_command(facts))
+    );
+    let finding = elsewhere.into_iter().fold(finding, |finding, other| {
+        finding.compared("role elsewhere", None, Some(&other.scope), "role assignments")
+    });
+    finding.fix(setup_command(facts))
 }
 
 fn not_tried(facts: &Facts, secret: &SecretName, cause: Option<FindingCode>) -> Finding {
@@ -198,7 +225,7 @@ fn not_tried(facts: &Facts, secret: &SecretName, cause: Option<FindingCode>) -> 
     if vault(facts, secret).is_some_and(|vault| vault.rbac)
         && let Some(roles) = roles(facts, secret)
         && let Known::Known(assignments) = &roles.assignments
-        && !assignments.iter().any(reads)
+        && !assignments.iter().any(AssignmentFacts::reads)
     {
         return lacking(facts, secret, roles, assignments, Verdict::Warn);
     }
@@ -229,8 +256,11 @@ fn roles<'a>(facts: &'a Facts, secret: &SecretName) -> Option<&'a RoleFacts> {
         .find(|roles| roles.secret == *secret)
 }
 
-fn reads(assignment: &AssignmentFacts) -> bool {
-    READERS.contains(&assignment.role.to_ascii_lowercase().as_str())
+impl AssignmentFacts {
+    /// Whether the role reads the values of secrets.
+    pub(super) fn reads(&self) -> bool {
+        READERS.contains(&self.role.to_ascii_lowercase().as_str())
+    }
 }
 
 fn listed(assignments: &[AssignmentFacts]) -> String {

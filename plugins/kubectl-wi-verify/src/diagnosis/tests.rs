@@ -3,11 +3,12 @@
 mod access;
 mod chain;
 mod federation;
+mod workload;
 
 use super::diagnose;
 use crate::facts::{
     AccountFacts, AksFacts, AssignmentFacts, AzureFacts, ClusterFacts, CredentialFacts, DryRun, Expected,
-    Facts, IdentityFacts, Injection, Known, RoleFacts, SecretName, VaultFacts,
+    Facts, IdentityFacts, Injection, Known, OtherAccount, RoleFacts, SecretName, VaultFacts,
 };
 use crate::finding::{Finding, FindingCode, Verdict};
 use crate::report::Report;
@@ -17,7 +18,7 @@ use wi_probe::ProbeRecord;
 use wi_probe::discovery::DiscoveryOutcome;
 use wi_probe::exchange::EntraRefusal;
 use wi_probe::jwt::{AccessClaims, AssertionClaims};
-use wi_probe::record::{API_VERSION, AssertionOutcome, Environment, ExchangeOutcome, SecretRecord};
+use wi_probe::record::{API_VERSION, AssertionOutcome, Attempts, Environment, ExchangeOutcome, SecretRecord};
 use wi_probe::secret::{SecretOutcome, VaultRefusal};
 
 const ISSUER: &str = "https://westeurope.oic.prod-aks.azure.com/t/u/";
@@ -69,7 +70,12 @@ fn record() -> ProbeRecord {
             name: "db-password".into(),
             outcome: Some(SecretOutcome::Read),
         }],
+        forbidden: Vec::new(),
         tries: 1,
+        attempts: Attempts {
+            granted: 1,
+            ..Attempts::default()
+        },
         elapsed_ms: 100,
         clock: 1_700_000_000,
     }
@@ -92,6 +98,10 @@ fn healthy() -> Facts {
         account: ServiceAccountRef::new("shop", "orders").unwrap(),
         secrets: vec![secret.clone()],
         expected: Expected::default(),
+        least_privilege: false,
+        workload: None,
+        surroundings: None,
+        other: None,
         cluster: ClusterFacts {
             server: "https://a.hcp.westeurope.azmk8s.io/".into(),
             issuer: Known::Known(ISSUER.into()),
@@ -106,6 +116,7 @@ fn healthy() -> Facts {
             })),
         },
         azure: Known::Known(AzureFacts {
+            authority: Some("https://login.microsoftonline.com/".into()),
             cluster: Known::Known(Some(AksFacts {
                 id: "/subscriptions/s/resourceGroups/g/providers/Microsoft.ContainerService/managedClusters/weu-1".into(),
                 name: "weu-1".into(),
@@ -116,17 +127,20 @@ fn healthy() -> Facts {
             })),
             identity: Known::Known(Some(identity())),
             mistaken: None,
+            intended: None,
             credentials: Known::Known(vec![CredentialFacts {
                 name: "fc".into(),
                 issuer: ISSUER.into(),
                 subject: SUBJECT.into(),
                 audiences: vec![AUDIENCE.into()],
+                expression: None,
             }]),
             vaults: BTreeMap::from([("kv-central".to_owned(), Known::Known(Some(vault)))]),
             roles: vec![RoleFacts {
                 secret,
                 scope: scope.clone(),
                 assignments: Known::Known(vec![AssignmentFacts { role: SECRETS_USER.into(), scope }]),
+                elsewhere: Vec::new(),
             }],
         }),
         pod: Some(Known::Known(record())),
@@ -141,7 +155,19 @@ fn report(change: impl FnOnce(&mut Facts)) -> Report {
     // What a test changes must survive being written down: recorded facts are how diagnosis is reproduced.
     let written = serde_json::to_string(&facts).unwrap();
     assert_eq!(serde_json::from_str::<Facts>(&written).unwrap(), facts);
-    Report::new("aks-weu-1", facts.account.clone(), diagnose(&facts))
+    let findings = diagnose(&facts);
+    for finding in &findings {
+        // What is said of a consequence is what the catalogue says.
+        assert!(
+            finding
+                .because_of
+                .is_none_or(|cause| cause.explains(finding.code)),
+            "{} because of {:?}",
+            finding.code,
+            finding.because_of
+        );
+    }
+    Report::new("aks-weu-1", facts.account.clone(), findings)
 }
 
 fn azure(facts: &mut Facts) -> &mut AzureFacts {

@@ -1,9 +1,11 @@
 //! The service account, and what the webhook makes of a labelled pod that runs as it.
 
-use super::{explained_by, setup_command};
+use super::{explained_by, is_granted, quoted, setup_command, update_command};
 use crate::facts::{AccountFacts, DryRun, Facts, Injection, Known};
 use crate::finding::{Finding, FindingCode, Verdict};
 use aks_shared::labels::{CLIENT_ID_ANNOTATION, TENANT_ID_ANNOTATION, USE_LABEL};
+
+const DRY_RUN: &str = "server-side dry run of a labelled pod";
 
 pub(super) fn account(facts: &Facts) -> Vec<Finding> {
     let name = facts.account.to_string();
@@ -115,8 +117,8 @@ pub(super) fn injection(facts: &Facts, before: &[Finding]) -> Vec<Finding> {
             return findings;
         }
         Known::Known(DryRun::Refused { message }) => {
-            findings
-                .push(refused(facts, message).because(explained_by(before, &[FindingCode::AccountMissing])));
+            let cause = explained_by(before, FindingCode::WebhookRefuses);
+            findings.push(refused(facts, message, cause));
             return findings;
         }
         Known::Known(DryRun::Admitted(injection)) => injection,
@@ -130,13 +132,51 @@ pub(super) fn injection(facts: &Facts, before: &[Finding]) -> Vec<Finding> {
                 &facts.account.namespace,
                 "a labelled pod stays as it is: the webhook is installed and does not act on this namespace",
             )
-            .compared("AZURE_FEDERATED_TOKEN_FILE", Some("set by the webhook"), None, "server-side dry run of a labelled pod")
+            .compared("AZURE_FEDERATED_TOKEN_FILE", Some("set by the webhook"), None, DRY_RUN)
             .fix("kubectl get mutatingwebhookconfigurations -o yaml  # namespaceSelector and objectSelector of azure-wi-webhook"),
         });
         return findings;
     }
     findings.push(injected(facts, admitted));
+    findings.extend(authority(facts, admitted));
     findings
+}
+
+/// The sign-in address that pods get against that of the cloud that Azure was read from.
+fn authority(facts: &Facts, injection: &Injection) -> Option<Finding> {
+    let wanted = facts.azure.known()?.authority.as_deref()?;
+    let found = injection.authority.as_deref()?;
+    if cloud_of(wanted) == cloud_of(found) {
+        return None;
+    }
+    let verdict = if is_granted(facts) {
+        Verdict::Warn
+    } else {
+        Verdict::Fail
+    };
+    Some(
+        Finding::new(
+            FindingCode::AuthorityMismatch,
+            verdict,
+            &facts.context,
+            format!("the webhook sends pods to {found} to sign in, and the identity lives at {wanted}"),
+        )
+        .compared("AZURE_AUTHORITY_HOST", Some(wanted), Some(found), DRY_RUN)
+        .fix("kubectl get configmap -A -l azure-workload-identity.io/system=true -o yaml  # AZURE_ENVIRONMENT is that of another cloud"),
+    )
+}
+
+/// What a sign-in address stands for: its host without port, and one name for hosts that are one cloud.
+fn cloud_of(authority: &str) -> String {
+    let rest = authority.split_once("://").map_or(authority, |(_, rest)| rest);
+    let host = rest.split(['/', '?']).next().unwrap_or_default();
+    match host.to_ascii_lowercase().as_str() {
+        "login.windows.net" | "login.microsoft.com" | "sts.windows.net" => {
+            "login.microsoftonline.com".to_owned()
+        }
+        "login.partner.microsoftonline.cn" => "login.chinacloudapi.cn".to_owned(),
+        host => host.to_owned(),
+    }
 }
 
 fn no_dry_run(facts: &Facts, why: &str) -> Finding {
@@ -152,7 +192,7 @@ fn no_dry_run(facts: &Facts, why: &str) -> Finding {
 }
 
 fn missing(facts: &Facts) -> Finding {
-    let finding = Finding::new(
+    Finding::new(
         FindingCode::WebhookMissing,
         Verdict::Fail,
         &facts.context,
@@ -163,38 +203,33 @@ fn missing(facts: &Facts) -> Finding {
         Some("one"),
         None,
         "mutatingwebhookconfigurations",
-    );
-    match facts
-        .azure
-        .known()
-        .and_then(|azure| azure.cluster.known())
-        .and_then(Option::as_ref)
-    {
-        Some(cluster) => finding.fix(format!(
-            "az aks update -g {} -n {} --enable-workload-identity",
-            cluster.group, cluster.name
-        )),
-        None => finding.fix("az aks update -g GROUP -n CLUSTER --enable-workload-identity"),
-    }
+    )
+    .fix(update_command(facts, " --enable-workload-identity"))
 }
 
-fn refused(facts: &Facts, message: &str) -> Finding {
+fn refused(facts: &Facts, message: &str, cause: Option<FindingCode>) -> Finding {
     let by_webhook = message.contains("azure-workload-identity.io");
     let finding = Finding::new(
         FindingCode::WebhookRefuses,
         Verdict::Fail,
         &facts.account.namespace,
         format!("a labelled pod of this account is refused at admission: {message}"),
-    );
-    if by_webhook {
+    )
+    .because(cause);
+    if cause.is_some() {
+        finding
+    } else if by_webhook {
         finding.fix("kubectl get pods,endpointslices -A -l azure-workload-identity.io/system=true  # is the webhook running?")
     } else {
-        finding
+        finding.fix(format!(
+            "kubectl --context {} -n {} describe quota,limitrange  # or satisfy the policy that the message names",
+            quoted(&facts.context),
+            facts.account.namespace
+        ))
     }
 }
 
 fn injected(facts: &Facts, injection: &Injection) -> Finding {
-    const DRY_RUN: &str = "server-side dry run of a labelled pod";
     let account = facts.cluster.account.known().and_then(Option::as_ref);
     let wanted = account.and_then(|account| account.client_id.as_deref());
     let tenant = account.and_then(|account| account.tenant_id.as_deref());

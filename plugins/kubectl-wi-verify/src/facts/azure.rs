@@ -4,42 +4,68 @@ use super::{
     AksFacts, AssignmentFacts, AzureFacts, CredentialFacts, IdentityFacts, Known, RoleFacts, SecretName,
     VaultFacts,
 };
-use aks_shared::azure::arm::{ArmError, ManagedCluster, ManagedIdentity};
+use aks_shared::azure::arm::{ArmError, ManagedCluster, ManagedIdentity, RoleAssignment};
 use aks_shared::azure::{ArmId, Azure};
 use aks_shared::cluster::Cluster;
+use aks_shared::identity::ServiceAccountRef;
+use aks_shared::labels::{CLUSTER_TAG, SUBJECT_TAG};
 use futures::future::join_all;
 use std::collections::{BTreeMap, BTreeSet};
 
 const IDENTITY_TYPE: &str = "microsoft.managedidentity/userassignedidentities";
 
-/// Reads the cluster's resource, the identity that `client_id` names with its credentials, the vaults, and the
-/// identity's roles at each secret.
+/// What can be asked before anybody knows which identity the account names.
+pub struct Beforehand {
+    cluster: Known<Option<ManagedCluster>>,
+    vaults: BTreeMap<String, Known<Option<VaultFacts>>>,
+}
+
+/// Reads the cluster's resource and the vaults.
+pub async fn beforehand(azure: &Azure, cluster: &Cluster, secrets: &[SecretName]) -> Beforehand {
+    let host = cluster.server.host_str().unwrap_or_default();
+    let (cluster, vaults) = tokio::join!(aks_cluster(azure, host), vaults(azure, secrets));
+    Beforehand { cluster, vaults }
+}
+
+/// Reads the identity that `client_id` names with its credentials, and its roles at each secret.
 pub async fn gather(
     azure: &Azure,
-    cluster: &Cluster,
+    beforehand: Beforehand,
+    account: &ServiceAccountRef,
     client_id: Option<&str>,
     secrets: &[SecretName],
 ) -> AzureFacts {
-    let host = cluster.server.host_str().unwrap_or_default();
-    let ((cluster, identities), vaults) = tokio::join!(
-        cluster_and_identities(azure, host, client_id),
-        vaults(azure, secrets)
-    );
-    let (identity, mistaken) = match (client_id, identities) {
-        (Some(client_id), Known::Known(identities)) => {
-            let by = |field: fn(&IdentityFacts) -> &str| {
-                identities
-                    .iter()
-                    .find(|identity| field(identity).eq_ignore_ascii_case(client_id))
-                    .cloned()
-            };
-            (
-                Known::Known(by(|identity| &identity.client_id)),
-                by(|identity| &identity.principal_id),
-            )
-        }
-        (None, _) => (Known::Unknown("the service account names none".to_owned()), None),
-        (Some(_), Known::Unknown(why)) => (Known::Unknown(why), None),
+    let Beforehand { cluster, vaults } = beforehand;
+    let nearby = cluster
+        .known()
+        .and_then(Option::as_ref)
+        .map(|cluster| &cluster.id);
+    let (identity, mistaken, intended) = match client_id {
+        Some(client_id) => match identities(azure, nearby, account, client_id).await {
+            Ok(found) => {
+                let by = |field: fn(&IdentityFacts) -> &str| {
+                    let mut named = found.named.iter();
+                    named
+                        .find(|identity| field(identity).eq_ignore_ascii_case(client_id))
+                        .cloned()
+                };
+                let identity = by(|identity| &identity.client_id);
+                let intended = found
+                    .intended
+                    .filter(|intended| identity.as_ref() != Some(intended));
+                (
+                    Known::Known(identity),
+                    by(|identity| &identity.principal_id),
+                    intended,
+                )
+            }
+            Err(error) => (Known::Unknown(super::one_line(&error)), None, None),
+        },
+        None => (
+            Known::Unknown("the service account names none".to_owned()),
+            None,
+            None,
+        ),
     };
     let found = identity.known().and_then(Option::as_ref);
     let (credentials, roles) = match found {
@@ -50,75 +76,88 @@ pub async fn gather(
         None => (Known::Unknown("there is no identity".to_owned()), Vec::new()),
     };
     AzureFacts {
-        cluster,
+        authority: Some(azure.cloud.authority.to_string()),
+        cluster: match cluster {
+            Known::Known(cluster) => Known::Known(cluster.map(aks_facts)),
+            Known::Unknown(why) => Known::Unknown(why),
+        },
         identity,
         mistaken,
+        intended,
         credentials,
         vaults,
         roles,
     }
 }
 
-async fn cluster_and_identities(
-    azure: &Azure,
-    host: &str,
-    client_id: Option<&str>,
-) -> (Known<Option<AksFacts>>, Known<Vec<IdentityFacts>>) {
-    let cluster = match azure.arm.clusters_served_at(host, &azure.subscriptions).await {
+async fn aks_cluster(azure: &Azure, host: &str) -> Known<Option<ManagedCluster>> {
+    match azure
+        .arm
+        .clusters_served_at(host, &azure.cluster_subscriptions)
+        .await
+    {
         Ok(found) if found.len() > 1 => {
             let ids: Vec<&str> = found.iter().map(|cluster| cluster.id.as_str()).collect();
             Known::Unknown(format!("several clusters have this address: {}", ids.join(", ")))
         }
         Ok(found) => Known::Known(found.into_iter().next()),
         Err(error) => Known::Unknown(super::one_line(&error)),
-    };
-    let identities = match client_id {
-        Some(client_id) => {
-            let nearby = cluster
-                .known()
-                .and_then(Option::as_ref)
-                .map(|cluster| &cluster.id);
-            Known::of(identities(azure, nearby, client_id).await)
-        }
-        None => Known::Known(Vec::new()),
-    };
-    let facts = match cluster {
-        Known::Known(cluster) => Known::Known(cluster.map(aks_facts)),
-        Known::Unknown(why) => Known::Unknown(why),
-    };
-    (facts, identities)
+    }
+}
+
+/// What is found of an account's identity.
+#[derive(Default)]
+struct Identities {
+    /// Those whose client id or principal id the account names.
+    named: Vec<IdentityFacts>,
+    /// The one that setup tagged as this account's.
+    intended: Option<IdentityFacts>,
 }
 
 /// Identities whose client id or principal id is `id`: first those of the cluster's own group, where setup puts
 /// them, then wherever Resource Graph or the lists find them.
-async fn identities(azure: &Azure, nearby: Option<&ArmId>, id: &str) -> Result<Vec<IdentityFacts>, ArmError> {
+async fn identities(
+    azure: &Azure,
+    nearby: Option<&ArmId>,
+    account: &ServiceAccountRef,
+    id: &str,
+) -> Result<Identities, ArmError> {
     let matches = |identity: &ManagedIdentity| {
         identity.client_id.eq_ignore_ascii_case(id) || identity.principal_id.eq_ignore_ascii_case(id)
     };
+    let mut intended = None;
     if let Some(cluster) = nearby
         && let Ok(all) = azure
             .arm
             .identities_of_group(cluster.subscription(), cluster.resource_group())
             .await
-        && let Some(found) = all.into_iter().find(matches)
     {
-        return Ok(vec![identity_facts(found)]);
+        let is_made_for = |identity: &&ManagedIdentity| {
+            let tag = |name: &str| identity.tags.get(name).map(String::as_str);
+            tag(SUBJECT_TAG) == Some(account.subject().as_str())
+                && tag(CLUSTER_TAG) == Some(cluster.canonical().as_str())
+        };
+        intended = all.iter().find(is_made_for).cloned().map(identity_facts);
+        if let Some(found) = all.into_iter().find(matches) {
+            return Ok(Identities {
+                named: vec![identity_facts(found)],
+                intended,
+            });
+        }
     }
-    let found = identities_by_graph(azure, id).await;
-    if !found.is_empty() {
-        return Ok(found);
+    let mut named = identities_by_graph(azure, id).await;
+    if named.is_empty() {
+        let subscriptions = if azure.subscriptions.is_empty() {
+            azure.arm.subscriptions().await?
+        } else {
+            azure.subscriptions.clone()
+        };
+        for subscription in subscriptions {
+            let all = azure.arm.identities_of_subscription(&subscription).await?;
+            named.extend(all.into_iter().filter(matches).map(identity_facts));
+        }
     }
-    let subscriptions = if azure.subscriptions.is_empty() {
-        azure.arm.subscriptions().await?
-    } else {
-        azure.subscriptions.clone()
-    };
-    let mut found = Vec::new();
-    for subscription in subscriptions {
-        let all = azure.arm.identities_of_subscription(&subscription).await?;
-        found.extend(all.into_iter().filter(matches).map(identity_facts));
-    }
-    Ok(found)
+    Ok(Identities { named, intended })
 }
 
 /// What Resource Graph finds. It lags behind and may be closed to the caller: nothing found means nothing.
@@ -167,6 +206,7 @@ async fn credentials(azure: &Azure, identity: &IdentityFacts) -> Known<Vec<Crede
                     .into_iter()
                     .map(|audience| audience.0)
                     .collect(),
+                expression: credential.expression,
             })
             .collect()
     }))
@@ -202,35 +242,53 @@ async fn vault(azure: &Azure, name: &str) -> Known<Option<VaultFacts>> {
     }
 }
 
+/// The identity's roles at each secret. A vault is asked once: the answer has what holds above it and below as well.
 async fn roles(
     azure: &Azure,
     identity: &IdentityFacts,
     vaults: &BTreeMap<String, Known<Option<VaultFacts>>>,
     secrets: &[SecretName],
 ) -> Vec<RoleFacts> {
-    let each = secrets.iter().filter_map(|secret| {
-        let vault = vaults.get(&secret.vault)?.known()?.as_ref()?;
-        let scope = format!("{}/secrets/{}", vault.id, secret.name);
+    let each = vaults.iter().filter_map(|(name, vault)| {
+        let vault = vault.known()?.as_ref()?;
         Some(async move {
-            let found = azure.arm.role_assignments(&scope, &identity.principal_id).await;
-            let assignments = found.map(|assignments| {
-                assignments
-                    .into_iter()
-                    .filter(|assignment| assignment.covers(&scope))
-                    .map(|assignment| AssignmentFacts {
-                        role: assignment.role,
-                        scope: assignment.scope,
-                    })
-                    .collect()
-            });
-            RoleFacts {
-                secret: secret.clone(),
-                scope,
-                assignments: Known::of(assignments),
-            }
+            let found = azure
+                .arm
+                .role_assignments(&vault.id, &identity.principal_id)
+                .await;
+            let found = Known::of(found);
+            let of_vault = secrets.iter().filter(|secret| secret.vault == *name);
+            of_vault
+                .map(|secret| roles_at(vault, secret, &found))
+                .collect::<Vec<_>>()
         })
     });
-    join_all(each).await
+    join_all(each).await.into_iter().flatten().collect()
+}
+
+fn roles_at(vault: &VaultFacts, secret: &SecretName, found: &Known<Vec<RoleAssignment>>) -> RoleFacts {
+    let scope = format!("{}/secrets/{}", vault.id, secret.name);
+    let facts = |assignment: &RoleAssignment| AssignmentFacts {
+        role: assignment.role.clone(),
+        scope: assignment.scope.clone(),
+    };
+    let (assignments, elsewhere) = match found {
+        Known::Known(found) => {
+            let (here, elsewhere): (Vec<_>, Vec<_>) =
+                found.iter().partition(|assignment| assignment.covers(&scope));
+            (
+                Known::Known(here.into_iter().map(facts).collect()),
+                elsewhere.into_iter().map(facts).collect(),
+            )
+        }
+        Known::Unknown(why) => (Known::Unknown(why.clone()), Vec::new()),
+    };
+    RoleFacts {
+        secret: secret.clone(),
+        scope,
+        assignments,
+        elsewhere,
+    }
 }
 
 fn aks_facts(cluster: ManagedCluster) -> AksFacts {

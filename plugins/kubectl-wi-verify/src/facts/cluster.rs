@@ -1,6 +1,7 @@
 //! The cluster's side, read through its API server.
 
-use super::{AccountFacts, ClusterFacts, Known, injection, one_line};
+use super::injection::PodShape;
+use super::{AccountFacts, DryRun, Known, injection, one_line};
 use aks_shared::cluster::{Cluster, ClusterError};
 use aks_shared::identity::ServiceAccountRef;
 use aks_shared::labels::{
@@ -25,25 +26,16 @@ pub async fn account(
     }
 }
 
-/// Reads all else.
+/// Reads all else: issuer, webhooks, and what becomes of `pod` in a dry run.
 pub async fn gather(
     cluster: &Cluster,
-    account: &ServiceAccountRef,
-    image: &str,
-    facts: Known<Option<AccountFacts>>,
-) -> ClusterFacts {
-    let (issuer, webhooks, dry_run) = tokio::join!(
+    pod: &PodShape<'_>,
+) -> (Known<String>, Known<Vec<String>>, Known<DryRun>) {
+    tokio::join!(
         issuer(cluster),
         webhooks(cluster),
-        injection::dry_run(cluster, account, image)
-    );
-    ClusterFacts {
-        server: cluster.server.to_string(),
-        issuer,
-        account: facts,
-        webhooks,
-        dry_run,
-    }
+        injection::dry_run(cluster, pod)
+    )
 }
 
 async fn issuer(cluster: &Cluster) -> Known<String> {

@@ -1,5 +1,6 @@
 //! The pod of the probe, and what the webhook makes of it: read from a server-side dry run, so that nothing runs.
 
+use super::workload::Placement;
 use crate::facts::{DryRun, Injection, Known};
 use aks_shared::cluster::Cluster;
 use aks_shared::identity::ServiceAccountRef;
@@ -23,24 +24,51 @@ pub fn labels() -> Value {
     })
 }
 
+/// What of the probe's pod is not always the same.
+#[derive(Debug, Clone, Copy)]
+pub struct PodShape<'a> {
+    /// The service account that it runs as.
+    pub account: &'a ServiceAccountRef,
+    /// The probe's image.
+    pub image: &'a str,
+    /// Secrets with which the image is pulled.
+    pub pull_secrets: &'a [String],
+    /// What is taken over from the workload.
+    pub placement: Option<&'a Placement>,
+}
+
 /// Metadata and spec of the probe's pod, which satisfies the Pod Security standard *restricted*.
-pub fn pod_template(account: &ServiceAccountRef, image: &str, environment: &Value) -> Value {
+pub fn pod_template(shape: &PodShape<'_>, environment: &Value) -> Value {
+    let none = Placement::default();
+    let placement = shape.placement.unwrap_or(&none);
+    let mut annotations = json!({
+        "sidecar.istio.io/inject": "false",
+        "linkerd.io/inject": "disabled",
+        "cluster-autoscaler.kubernetes.io/safe-to-evict": "true",
+    });
+    for (name, value) in &placement.annotations {
+        annotations[name] = json!(value);
+    }
+    let mut node_selector = placement.node_selector.clone();
+    node_selector
+        .entry("kubernetes.io/os".to_owned())
+        .or_insert_with(|| "linux".to_owned());
+    let pull_secrets: Vec<Value> = shape
+        .pull_secrets
+        .iter()
+        .map(|name| json!({"name": name}))
+        .collect();
     json!({
-        "metadata": {
-            "labels": labels(),
-            "annotations": {
-                "sidecar.istio.io/inject": "false",
-                "linkerd.io/inject": "disabled",
-                "cluster-autoscaler.kubernetes.io/safe-to-evict": "true",
-            },
-        },
+        "metadata": {"labels": labels(), "annotations": annotations},
         "spec": {
-            "serviceAccountName": account.name,
+            "serviceAccountName": shape.account.name,
             "automountServiceAccountToken": false,
             "enableServiceLinks": false,
             "restartPolicy": "Never",
             "terminationGracePeriodSeconds": 1,
-            "nodeSelector": {"kubernetes.io/os": "linux"},
+            "nodeSelector": node_selector,
+            "tolerations": placement.tolerations,
+            "imagePullSecrets": pull_secrets,
             // A condition that nobody ever sets: the pod is never Ready, so no Service sends traffic to it.
             "readinessGates": [{"conditionType": "kubectl-wi/never-ready"}],
             "securityContext": {
@@ -51,7 +79,7 @@ pub fn pod_template(account: &ServiceAccountRef, image: &str, environment: &Valu
             },
             "containers": [{
                 "name": CONTAINER,
-                "image": image,
+                "image": shape.image,
                 "imagePullPolicy": "IfNotPresent",
                 "env": environment,
                 "resources": {
@@ -69,8 +97,8 @@ pub fn pod_template(account: &ServiceAccountRef, image: &str, environment: &Valu
 }
 
 /// What becomes of a labelled pod of this account; nothing is created.
-pub async fn dry_run(cluster: &Cluster, account: &ServiceAccountRef, image: &str) -> Known<DryRun> {
-    let mut pod = pod_template(account, image, &json!([]));
+pub async fn dry_run(cluster: &Cluster, shape: &PodShape<'_>) -> Known<DryRun> {
+    let mut pod = pod_template(shape, &json!([]));
     pod["metadata"]["generateName"] = json!("wi-probe-");
     let pod: Pod = match serde_json::from_value(pod) {
         Ok(pod) => pod,
@@ -80,7 +108,7 @@ pub async fn dry_run(cluster: &Cluster, account: &ServiceAccountRef, image: &str
         dry_run: true,
         field_manager: Some(FIELD_MANAGER.to_owned()),
     };
-    let pods = Api::<Pod>::namespaced(cluster.client.clone(), &account.namespace);
+    let pods = Api::<Pod>::namespaced(cluster.client.clone(), &shape.account.namespace);
     match pods.create(&options, &pod).await {
         Ok(admitted) => Known::Known(DryRun::Admitted(read(&admitted))),
         Err(kube::Error::Api(status)) if is_admission(status.code, &status.message) => {
@@ -127,8 +155,18 @@ mod tests {
         ServiceAccountRef::new("shop", "orders").unwrap()
     }
 
+    fn template() -> Value {
+        let shape = PodShape {
+            account: &account(),
+            image: "image",
+            pull_secrets: &["registry".to_owned()],
+            placement: None,
+        };
+        pod_template(&shape, &json!([]))
+    }
+
     fn mutated() -> Pod {
-        let mut pod = pod_template(&account(), "image", &json!([]));
+        let mut pod = template();
         pod["spec"]["containers"][0]["env"] = json!([
             {"name": "AZURE_CLIENT_ID", "value": "client"},
             {"name": "AZURE_TENANT_ID", "value": "tenant"},
@@ -151,20 +189,46 @@ mod tests {
 
     #[test]
     fn a_pod_that_stays_as_it_is_has_no_injection() {
-        let pod: Pod = serde_json::from_value(pod_template(&account(), "image", &json!([]))).unwrap();
+        let pod: Pod = serde_json::from_value(template()).unwrap();
         assert!(read(&pod).is_empty());
     }
 
     #[test]
     fn the_pod_is_restricted_and_never_ready() {
-        let pod: Pod = serde_json::from_value(pod_template(&account(), "image", &json!([]))).unwrap();
+        let pod: Pod = serde_json::from_value(template()).unwrap();
         let spec = pod.spec.unwrap();
         assert_eq!(spec.readiness_gates.map(|gates| gates.len()), Some(1));
+        assert_eq!(spec.image_pull_secrets.unwrap()[0].name, "registry");
         assert_eq!(spec.automount_service_account_token, Some(false));
         let security = spec.containers[0].security_context.clone().unwrap();
         assert_eq!(security.allow_privilege_escalation, Some(false));
         assert_eq!(security.capabilities.unwrap().drop.unwrap(), ["ALL"]);
         assert_eq!(spec.security_context.unwrap().run_as_non_root, Some(true));
+    }
+
+    #[test]
+    fn of_a_workload_the_probe_takes_its_place_and_never_its_labels() {
+        let placement = Placement {
+            node_selector: [("pool".to_owned(), "apps".to_owned())].into(),
+            tolerations: vec![json!({"key": "only", "operator": "Exists"})],
+            annotations: [("azure.workload.identity/x".to_owned(), "y".to_owned())].into(),
+        };
+        let shape = PodShape {
+            account: &account(),
+            image: "image",
+            pull_secrets: &[],
+            placement: Some(&placement),
+        };
+        let pod: Pod = serde_json::from_value(pod_template(&shape, &json!([]))).unwrap();
+        let spec = pod.spec.unwrap();
+        let nodes = spec.node_selector.unwrap();
+        assert_eq!((nodes["pool"].as_str(), nodes.len()), ("apps", 2));
+        assert_eq!(spec.tolerations.unwrap()[0].key.as_deref(), Some("only"));
+        assert_eq!(
+            pod.metadata.annotations.unwrap()["azure.workload.identity/x"],
+            "y"
+        );
+        assert_eq!(serde_json::to_value(pod.metadata.labels).unwrap(), labels());
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The Job itself, and the wait for its pod against an API server that answers by a script.
 
 use super::*;
+use aks_shared::identity::ServiceAccountRef;
 use std::sync::{Arc, Mutex};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -10,8 +11,12 @@ fn the_job_ends_by_itself() {
     let account = ServiceAccountRef::new("shop", "orders").unwrap();
     let input = ProbeInput::new("scope");
     let probe = ProbeJob {
-        account: &account,
-        image: "image",
+        pod: PodShape {
+            account: &account,
+            image: "image",
+            pull_secrets: &[],
+            placement: None,
+        },
         input: &input,
         timeout: Duration::from_mins(1),
     };
@@ -127,8 +132,12 @@ async fn try_it(replies: Vec<Reply>) -> (Result<ProbeRecord, ProbeError>, Vec<St
     let (cluster, seen) = cluster(replies).await;
     let account = ServiceAccountRef::new("shop", "orders").unwrap();
     let probe = ProbeJob {
-        account: &account,
-        image: "image",
+        pod: PodShape {
+            account: &account,
+            image: "image",
+            pull_secrets: &[],
+            placement: None,
+        },
         input: &ProbeInput::new("scope"),
         timeout: Duration::from_mins(1),
     };

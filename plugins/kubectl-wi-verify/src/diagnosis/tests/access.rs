@@ -39,7 +39,7 @@ fn a_missing_role_is_told_from_one_that_is_not_known_yet() {
     assert!(finding.fixes[0].starts_with("kubectl wi setup"));
     let fresh = report(|facts| forbid(facts, 403, "Forbidden", Some("ForbiddenByRbac")));
     let (code, finding) = cause(&fresh);
-    assert_eq!(code, FindingCode::SecretForbidden);
+    assert_eq!(code, FindingCode::RolePropagating);
     assert!(finding.fixes[0].contains("--wait"), "{:?}", finding.fixes);
 }
 
@@ -62,14 +62,104 @@ fn refusals_of_a_vault_are_told_apart() {
         (
             403,
             "Forbidden",
+            Some("ForbiddenByConnection"),
+            FindingCode::VaultPrivate,
+        ),
+        (
+            403,
+            "Forbidden",
             Some("AccessDenied"),
-            FindingCode::SecretForbidden,
+            FindingCode::AccessPolicyMissing,
         ),
         (401, "Unauthorized", None, FindingCode::VaultUnauthorized),
     ] {
         let report = report(|facts| forbid(facts, status, code, inner));
         assert_eq!(cause(&report).0, expected, "{status} {inner:?}");
     }
+}
+
+#[test]
+fn a_role_at_another_secret_is_shown() {
+    let report = report(|facts| {
+        let roles = &mut azure(facts).roles[0];
+        let other = format!("{}-other", roles.scope);
+        roles.assignments = Known::Known(Vec::new());
+        roles.elsewhere = vec![AssignmentFacts {
+            role: SECRETS_USER.into(),
+            scope: other,
+        }];
+        forbid(facts, 403, "Forbidden", Some("ForbiddenByRbac"));
+    });
+    let (code, finding) = cause(&report);
+    assert_eq!(code, FindingCode::SecretForbidden);
+    assert!(
+        finding.message.contains("secrets/db-password-other"),
+        "{}",
+        finding.message
+    );
+}
+
+#[test]
+fn least_privilege_is_proven_by_refusals() {
+    let tried = |outcome: SecretOutcome| SecretRecord {
+        vault: "kv-central".into(),
+        name: "wi-probe-x".into(),
+        outcome: Some(outcome),
+    };
+    let refused = |status: u16| {
+        SecretOutcome::Refused(VaultRefusal {
+            status,
+            code: "x".into(),
+            inner_code: None,
+            message: "no".into(),
+            request_id: None,
+        })
+    };
+    let with = |outcome: SecretOutcome| {
+        report(|facts| {
+            facts.least_privilege = true;
+            pod(facts).forbidden = vec![tried(outcome)];
+        })
+    };
+    assert!(with(refused(403)).has(FindingCode::AccessNarrow, Verdict::Pass));
+    assert!(with(refused(404)).has(FindingCode::AccessTooWide, Verdict::Fail));
+    assert!(with(refused(429)).has(FindingCode::AccessUnknown, Verdict::Unknown));
+    let wide = report(|facts| {
+        facts.least_privilege = true;
+        pod(facts).forbidden = vec![tried(refused(403))];
+        let vault = "/subscriptions/s/resourceGroups/rg/providers/Microsoft.KeyVault/vaults/kv-central";
+        azure(facts).roles[0].assignments = Known::Known(vec![AssignmentFacts {
+            role: SECRETS_USER.into(),
+            scope: vault.into(),
+        }]);
+    });
+    let (code, finding) = cause(&wide);
+    assert_eq!(code, FindingCode::AccessTooWide);
+    assert!(
+        finding.fixes[0].starts_with("az role assignment delete"),
+        "{:?}",
+        finding.fixes
+    );
+}
+
+#[test]
+fn another_account_must_be_refused() {
+    let with = |exchange: ExchangeOutcome| {
+        report(|facts| {
+            facts.least_privilege = true;
+            facts.other = Some(Known::Known(OtherAccount {
+                name: "default".into(),
+                exchange,
+            }));
+        })
+    };
+    let accepted = with(ExchangeOutcome::Granted(AccessClaims::default()));
+    assert_eq!(cause(&accepted).0, FindingCode::OtherAccountAccepted);
+    let unreachable = with(ExchangeOutcome::Unreachable {
+        host: "login".into(),
+        why: "no".into(),
+    });
+    assert!(unreachable.has(FindingCode::OtherAccountUnknown, Verdict::Unknown));
 }
 
 #[test]

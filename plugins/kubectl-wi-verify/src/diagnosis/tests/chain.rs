@@ -6,7 +6,13 @@ use super::*;
 fn a_refusal_without_a_difference_is_propagation() {
     let report = report(|facts| refuse(facts, 700_213));
     let (code, finding) = cause(&report);
-    assert_eq!(code, FindingCode::ExchangeRefused);
+    assert_eq!(code, FindingCode::TrustPropagating);
+    let refused = report
+        .findings
+        .iter()
+        .find(|it| it.code == FindingCode::ExchangeRefused)
+        .unwrap();
+    assert_eq!(refused.because_of, Some(FindingCode::TrustPropagating));
     assert!(
         finding.message.contains("not known everywhere yet"),
         "{}",
@@ -75,6 +81,34 @@ fn another_identity_than_the_expected_one_is_a_failure() {
     let report =
         report(|facts| facts.expected.client_id = Some("33333333-3333-3333-3333-333333333333".into()));
     assert_eq!(cause(&report).0, FindingCode::ClientIdDiffers);
+}
+
+#[test]
+fn the_identity_that_was_set_up_for_the_account_is_proposed() {
+    let other = || IdentityFacts {
+        name: "id-set-up".into(),
+        client_id: "44444444-4444-4444-4444-444444444444".into(),
+        ..identity()
+    };
+    let named = report(|facts| {
+        azure(facts).intended = Some(other());
+        azure(facts).credentials = Known::Known(Vec::new());
+        refuse(facts, 70025);
+    });
+    let unknown = report(|facts| {
+        azure(facts).intended = Some(other());
+        azure(facts).identity = Known::Known(None);
+        refuse(facts, 700_016);
+    });
+    for report in [named, unknown] {
+        let (code, finding) = cause(&report);
+        assert_eq!(code, FindingCode::ClientIdDiffers);
+        assert!(
+            finding.fixes[0].ends_with("client-id=44444444-4444-4444-4444-444444444444"),
+            "{:?}",
+            finding.fixes
+        );
+    }
 }
 
 #[test]
@@ -216,4 +250,115 @@ fn a_refusal_refers_to_what_explains_it_and_to_nothing_else() {
         .unwrap();
     assert_eq!(exchange.because_of, Some(FindingCode::SubjectMismatch));
     assert!(report.has(FindingCode::WebhookMissing, Verdict::Fail));
+}
+
+/// What the probe records when Entra finds the token's times wrong.
+fn untimely(facts: &mut Facts, clock: i64, end: i64) {
+    refuse(facts, 700_024);
+    let record = pod(facts);
+    record.clock = clock;
+    if let ExchangeOutcome::Refused(refusal) = &mut record.exchange {
+        // 1 700 000 000 seconds since 1970.
+        refusal.description = "AADSTS700024: Client assertion is not within its valid time range. Current time: 2023-11-14T22:13:20.0000000Z, assertion valid from x".into();
+    }
+    if let AssertionOutcome::Read(claims) = &mut record.assertion {
+        claims.expires_at = Some(end);
+    }
+}
+
+#[test]
+fn a_wrong_clock_is_told_from_an_old_token() {
+    let now = 1_700_000_000;
+    let skewed = report(|facts| untimely(facts, now + 7200, now + 9000));
+    let (code, finding) = cause(&skewed);
+    assert_eq!(code, FindingCode::ClockSkew);
+    assert!(finding.message.contains("7200 s ahead"), "{}", finding.message);
+    let old = report(|facts| untimely(facts, now, now - 10));
+    assert_eq!(cause(&old).0, FindingCode::TokenExpired);
+    let neither = report(|facts| untimely(facts, now, now + 10));
+    assert_eq!(cause(&neither).0, FindingCode::ExchangeRefused);
+}
+
+#[test]
+fn an_exchange_that_works_from_here_alone_is_a_matter_of_egress() {
+    let report = report(|facts| {
+        facts.local = Some(Known::Known(record()));
+        let record = pod(facts);
+        record.exchange = ExchangeOutcome::Unreachable {
+            host: "login.microsoftonline.com".into(),
+            why: "timed out".into(),
+        };
+        record.secrets[0].outcome = None;
+    });
+    assert_eq!(cause(&report).0, FindingCode::EgressBlocked);
+    let exchange = report
+        .findings
+        .iter()
+        .find(|it| it.code == FindingCode::ExchangeUnreachable)
+        .unwrap();
+    assert_eq!(exchange.because_of, Some(FindingCode::EgressBlocked));
+}
+
+#[test]
+fn refusals_after_a_grant_are_flakiness_and_before_it_patience() {
+    let attempts = |after: u32| {
+        report(move |facts| {
+            pod(facts).attempts = Attempts {
+                granted: 98,
+                refused: BTreeMap::from([("AADSTS700213".to_owned(), 2)]),
+                refused_after_grant: after,
+            };
+        })
+    };
+    let flaky = attempts(2);
+    assert!(flaky.has(FindingCode::ExchangeFlaky, Verdict::Warn));
+    let finding = flaky
+        .findings
+        .iter()
+        .find(|it| it.code == FindingCode::ExchangeFlaky)
+        .unwrap();
+    assert!(
+        finding.message.contains("98 of 100") && finding.message.contains("2 × AADSTS700213"),
+        "{}",
+        finding.message
+    );
+    let settled = attempts(0);
+    assert_eq!(settled.verdict(), Verdict::Pass);
+    let exchange = settled
+        .findings
+        .iter()
+        .find(|it| it.code == FindingCode::ExchangeOk)
+        .unwrap();
+    assert!(
+        exchange.message.contains("after 2 refusals"),
+        "{}",
+        exchange.message
+    );
+}
+
+#[test]
+fn a_sign_in_address_of_another_cloud_is_the_cause() {
+    let elsewhere = |authority: &'static str| {
+        move |facts: &mut Facts| {
+            if let Known::Known(DryRun::Admitted(injection)) = &mut facts.cluster.dry_run {
+                injection.authority = Some(authority.into());
+            }
+        }
+    };
+    let report_of = |authority: &'static str| {
+        report(|facts| {
+            elsewhere(authority)(facts);
+            refuse(facts, 90002);
+        })
+    };
+    assert_eq!(
+        cause(&report_of("https://login.microsoftonline.us/")).0,
+        FindingCode::AuthorityMismatch
+    );
+    assert_eq!(
+        cause(&report_of("https://login.windows.net/")).0,
+        FindingCode::ExchangeRefused
+    );
+    let works = report(elsewhere("https://login.microsoftonline.us/"));
+    assert!(works.has(FindingCode::AuthorityMismatch, Verdict::Warn));
 }

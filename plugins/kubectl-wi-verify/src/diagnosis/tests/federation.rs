@@ -3,6 +3,27 @@
 use super::*;
 
 #[test]
+fn a_flexible_credential_is_evaluated_or_unknown_and_never_a_mismatch() {
+    let flexible = |expression: Option<&str>| {
+        let expression = expression.map(str::to_owned);
+        report(move |facts| {
+            let credential = credential(facts);
+            credential.subject = String::new();
+            credential.expression = expression;
+        })
+    };
+    let admits = flexible(Some("claims['sub'] matches 'system:serviceaccount:shop:*'"));
+    assert!(admits.has(FindingCode::CredentialOk, Verdict::Pass));
+    for opaque in [None, Some("claims['team'] eq 'x'")] {
+        let report = flexible(opaque);
+        assert!(report.has(FindingCode::CredentialsUnknown, Verdict::Unknown));
+        assert!(report.failures().next().is_none());
+    }
+    let refuses = flexible(Some("claims['sub'] matches 'system:serviceaccount:other:*'"));
+    assert_eq!(cause(&refuses).0, FindingCode::SubjectMismatch);
+}
+
+#[test]
 fn a_wrong_field_of_the_credential_is_named_with_both_values() {
     type Change = fn(&mut CredentialFacts);
     let cases: [(Change, u32, FindingCode, &str); 5] = [
