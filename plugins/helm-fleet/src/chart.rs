@@ -1,16 +1,25 @@
 //! The chart: found once, read once, known from then on by its digest.
 
-use crate::digest::Hasher;
+use crate::digest::{self, Hasher};
+use crate::fleet::ChartSpec;
 use crate::folder::RunFolder;
+use crate::helm::process::{Helm, HelmError};
+use crate::helm::redact::Redaction;
 use aks_shared::format;
+use aks_shared::interrupt::Interrupt;
 use flate2::read::GzDecoder;
 use serde::{Deserialize, Serialize};
+use std::ffi::OsString;
 use std::fs;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Bound on pulling a chart.
+const PULL_DEADLINE: Duration = Duration::from_mins(5);
 
 /// A chart on this machine.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Chart {
     /// Its name, from `Chart.yaml`.
@@ -18,7 +27,7 @@ pub struct Chart {
     /// Its version.
     pub version: String,
     /// The version of what it installs.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub app_version: Option<String>,
     /// Digest of all its content, hexadecimal.
     pub digest: String,
@@ -30,8 +39,8 @@ pub struct Chart {
 /// A chart cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ChartError {
-    /// The reference is of a kind that is not read yet.
-    #[error("chart {reference:?} is neither a folder nor a .tgz file")]
+    /// There is no such folder or file, and it is no reference that helm pulls.
+    #[error("chart {reference:?} is neither a folder nor a .tgz file, nor a reference that helm pulls")]
     Unsupported {
         /// The reference.
         reference: String,
@@ -52,6 +61,24 @@ pub enum ChartError {
         /// Why.
         source: format::FormatError,
     },
+    /// Helm cannot pull it.
+    #[error("chart {reference:?} cannot be pulled")]
+    Pull {
+        /// The reference.
+        reference: String,
+        /// What helm said.
+        source: HelmError,
+    },
+    /// It is another chart than the one that is pinned.
+    #[error("chart {reference:?} has the digest {found}, and {pinned} is pinned")]
+    Digest {
+        /// The reference.
+        reference: String,
+        /// Its digest.
+        found: String,
+        /// What the fleet file says.
+        pinned: String,
+    },
 }
 
 /// The part of `Chart.yaml` that a release record repeats.
@@ -63,29 +90,109 @@ struct Metadata {
     app_version: Option<String>,
 }
 
-impl Chart {
-    /// Reads the chart that a fleet file names; relative references start at the file's folder.
-    pub fn load(reference: &str, base: &Path) -> Result<Self, ChartError> {
+/// Where a chart comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origin {
+    /// A folder or a package on this machine.
+    Local(PathBuf),
+    /// What these arguments of `helm pull` get.
+    Pulled(Vec<String>),
+}
+
+impl Origin {
+    /// Where the chart of a fleet file comes from; relative paths start at the file's folder.
+    pub fn of(spec: &ChartSpec, base: &Path) -> Result<Self, ChartError> {
+        let reference = &spec.reference;
         let path = base.join(reference);
-        if reference.contains("://") || !path.exists() {
+        if spec.repo.is_none() && !reference.contains("://") && path.exists() {
+            return Ok(Self::Local(path));
+        }
+        let is_path = reference.starts_with(['.', '/']) || reference.matches('/').count() > 1;
+        let in_repository = reference.contains('/') && !is_path;
+        if !(spec.repo.is_some() || reference.contains("://") || in_repository) {
             return Err(ChartError::Unsupported {
-                reference: reference.to_owned(),
+                reference: reference.clone(),
             });
         }
-        Self::read(path)
+        let flag = |flag: &str, value: &Option<String>| {
+            let value = value.clone();
+            value.map_or_else(Vec::new, |value| vec![flag.to_owned(), value])
+        };
+        let mut arguments = vec!["pull".to_owned(), reference.clone()];
+        arguments.extend(flag("--repo", &spec.repo));
+        arguments.extend(flag("--version", &spec.version));
+        arguments.extend(spec.pull_args.iter().cloned());
+        Ok(Self::Pulled(arguments))
+    }
+}
+
+impl Chart {
+    /// The chart of a fleet file, got once into the run's folder, where nobody changes it while the run lasts. It must
+    /// be the one that is pinned; `helm` pulls it if need be.
+    pub async fn keep<H>(
+        spec: &ChartSpec,
+        base: &Path,
+        folder: &RunFolder,
+        helm: H,
+        interrupt: &Interrupt,
+    ) -> Result<Self, ChartError>
+    where
+        H: AsyncFnOnce() -> Result<Helm, HelmError>,
+    {
+        let chart = match Origin::of(spec, base)? {
+            Origin::Local(path) => {
+                let name = if path.is_dir() { "chart" } else { "chart.tgz" };
+                let copy = folder.copy(&path, name);
+                Self::read(copy.map_err(|source| ChartError::Read { path, source })?)?
+            }
+            Origin::Pulled(arguments) => {
+                let failed = |source| ChartError::Pull {
+                    reference: spec.reference.clone(),
+                    source,
+                };
+                let helm = helm().await.map_err(failed)?;
+                Self::pull(&arguments, folder, &helm, interrupt)
+                    .await
+                    .map_err(failed)??
+            }
+        };
+        let found = format!("sha256:{}", chart.digest);
+        match &spec.digest {
+            Some(pinned) if !pinned.eq_ignore_ascii_case(&found) => Err(ChartError::Digest {
+                reference: spec.reference.clone(),
+                found,
+                pinned: pinned.clone(),
+            }),
+            _ => Ok(chart),
+        }
     }
 
-    /// A copy that nobody changes while a run lasts, known by the copy's own content.
-    pub fn kept_in(&self, folder: &RunFolder) -> Result<Self, ChartError> {
-        let name = if self.path.is_dir() { "chart" } else { "chart.tgz" };
-        let copy = folder.copy(&self.path, name).map_err(|source| ChartError::Read {
-            path: self.path.clone(),
-            source,
-        })?;
-        Self::read(copy)
+    /// Lets helm pull a package.
+    async fn pull(
+        arguments: &[String],
+        folder: &RunFolder,
+        helm: &Helm,
+        interrupt: &Interrupt,
+    ) -> Result<Result<Self, ChartError>, HelmError> {
+        let destination = folder.path().join("pulled");
+        if let Err(source) = fs::create_dir(&destination) {
+            let path = destination;
+            return Ok(Err(ChartError::Read { path, source }));
+        }
+        let mut arguments: Vec<OsString> = arguments.iter().map(OsString::from).collect();
+        arguments.extend(["--destination".into(), destination.clone().into_os_string()]);
+        helm.run(&arguments, PULL_DEADLINE, &Redaction::default(), interrupt)
+            .await?;
+        Ok(package_in(&destination)
+            .map_err(|source| ChartError::Read {
+                path: destination,
+                source,
+            })
+            .and_then(Self::read))
     }
 
-    fn read(path: PathBuf) -> Result<Self, ChartError> {
+    /// Reads a folder or a package.
+    pub fn read(path: PathBuf) -> Result<Self, ChartError> {
         let read = |source| ChartError::Read {
             path: path.clone(),
             source,
@@ -96,7 +203,8 @@ impl Chart {
         } else {
             let package = fs::read(&path).map_err(read)?;
             let metadata = chart_yaml_of_package(&package).map_err(read)?;
-            (metadata, Hasher::new("chart").bytes("package", &package).hex())
+            // As indexes of repositories and registries tell it.
+            (metadata, digest::of_bytes(&package))
         };
         let metadata: Metadata = format::from_yaml(&metadata).map_err(|source| ChartError::Metadata {
             path: path.clone(),
@@ -110,6 +218,16 @@ impl Chart {
             path,
         })
     }
+}
+
+/// The only package in a folder.
+fn package_in(folder: &Path) -> io::Result<PathBuf> {
+    let mut packages = fs::read_dir(folder)?
+        .map(|entry| Ok(entry?.path()))
+        .collect::<io::Result<Vec<_>>>()?;
+    // With --verify or --prov there is the provenance beside it.
+    packages.retain(|path| path.extension().is_some_and(|end| end == "tgz"));
+    packages.pop().ok_or_else(|| io::ErrorKind::NotFound.into())
 }
 
 /// Hashes names and contents of all files of a folder, in the order of their names.
@@ -166,85 +284,4 @@ fn chart_yaml_of_package(package: &[u8]) -> io::Result<String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::io::Write;
-
-    const METADATA: &str = "apiVersion: v2\nname: orders\nversion: 0.1.0\nappVersion: \"1.2\"\n";
-
-    #[test]
-    fn the_digest_of_a_folder_follows_names_and_contents() {
-        let directory = tempfile::tempdir().unwrap();
-        let chart = directory.path().join("orders");
-        fs::create_dir_all(chart.join("templates")).unwrap();
-        fs::write(chart.join("Chart.yaml"), METADATA).unwrap();
-        fs::write(chart.join("templates/a.yaml"), "a").unwrap();
-        let first = Chart::load("orders", directory.path()).unwrap();
-        assert_eq!(
-            (first.name.as_str(), first.app_version.as_deref()),
-            ("orders", Some("1.2"))
-        );
-        assert_eq!(
-            Chart::load("./orders", directory.path()).unwrap().digest,
-            first.digest
-        );
-        fs::rename(chart.join("templates/a.yaml"), chart.join("templates/b.yaml")).unwrap();
-        assert_ne!(
-            Chart::load("orders", directory.path()).unwrap().digest,
-            first.digest
-        );
-    }
-
-    #[test]
-    fn a_kept_chart_stays_what_it_was() {
-        let directory = tempfile::tempdir().unwrap();
-        let chart = directory.path().join("orders");
-        fs::create_dir_all(chart.join("templates")).unwrap();
-        fs::write(chart.join("Chart.yaml"), METADATA).unwrap();
-        fs::write(chart.join("templates/a.yaml"), "a").unwrap();
-        let folder = RunFolder::create().unwrap();
-        let original = Chart::load("orders", directory.path()).unwrap();
-        let kept = original.kept_in(&folder).unwrap();
-        assert_eq!(kept.digest, original.digest);
-        fs::write(chart.join("templates/a.yaml"), "b").unwrap();
-        assert!(kept.path.starts_with(folder.path()));
-        assert_eq!(
-            fs::read_to_string(kept.path.join("templates/a.yaml")).unwrap(),
-            "a"
-        );
-    }
-
-    #[test]
-    fn a_package_tells_its_metadata() {
-        let mut header = [0_u8; 512];
-        header[..17].copy_from_slice(b"orders/Chart.yaml");
-        header[124..135].copy_from_slice(format!("{:011o}", METADATA.len()).as_bytes());
-        let mut archive = header.to_vec();
-        archive.extend_from_slice(METADATA.as_bytes());
-        archive.resize(512 * 4, 0);
-        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
-        encoder.write_all(&archive).unwrap();
-        let directory = tempfile::tempdir().unwrap();
-        fs::write(
-            directory.path().join("orders-0.1.0.tgz"),
-            encoder.finish().unwrap(),
-        )
-        .unwrap();
-        let chart = Chart::load("orders-0.1.0.tgz", directory.path()).unwrap();
-        assert_eq!((chart.name.as_str(), chart.version.as_str()), ("orders", "0.1.0"));
-    }
-
-    #[test]
-    fn what_is_no_chart_is_refused() {
-        let directory = tempfile::tempdir().unwrap();
-        fs::write(directory.path().join("x.tgz"), "not gzip").unwrap();
-        assert!(matches!(
-            Chart::load("x.tgz", directory.path()),
-            Err(ChartError::Read { .. })
-        ));
-        assert!(matches!(
-            Chart::load("oci://r/x", directory.path()),
-            Err(ChartError::Unsupported { .. })
-        ));
-    }
-}
+mod tests;

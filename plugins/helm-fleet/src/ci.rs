@@ -7,6 +7,13 @@ pub fn commit(env: &Env) -> Option<String> {
     env.get("GITHUB_SHA").or_else(|| env.get("BUILD_SOURCEVERSION"))
 }
 
+/// Who started the run: the pipeline's actor, else the user of this machine.
+pub fn actor(env: &Env) -> String {
+    let variables = ["GITHUB_ACTOR", "BUILD_REQUESTEDFOR", "USER", "USERNAME"];
+    let named = variables.iter().find_map(|name| env.get(name));
+    named.unwrap_or_else(|| "somebody".to_owned())
+}
+
 /// The page of the pipeline run.
 pub fn pipeline_url(env: &Env) -> Option<String> {
     let github = || {

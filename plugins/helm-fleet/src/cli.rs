@@ -1,11 +1,19 @@
 //! The flags of `helm fleet`.
 
+use crate::fleet::ReportFormat;
 use crate::preflight::loss::OnValueLoss;
-use aks_shared::args::{AzureArgs, ConfirmArgs, KubeArgs, OutputArgs};
+use crate::reach::KubeAuth;
+use aks_shared::args::{AzureArgs, ConfirmArgs, KubeArgs, OutputArgs, parse_duration};
+use aks_shared::ci::CiChoice;
+use aks_shared::format::OutputFormat;
 use aks_shared::{Command, ExitStatus, Failure, Session};
 use clap::{Args, Parser, Subcommand};
 use kubectl_wi_verify::Vantage;
 use std::path::PathBuf;
+use std::time::Duration;
+
+/// The fleet file of a command that names none.
+pub(crate) const FLEET_FILE: &str = "helm-fleet.yaml";
 
 /// Upgrade one Helm release on many clusters: identity, rollout in stages, proof, report
 #[derive(Debug, Parser)]
@@ -18,12 +26,40 @@ use std::path::PathBuf;
 pub struct FleetCli {
     #[command(subcommand)]
     command: FleetCommand,
+    /// CI system that is told of the run: groups, messages, outputs of the step, summary
+    #[arg(
+        long,
+        value_name = "SYSTEM",
+        value_enum,
+        default_value_t,
+        global = true,
+        help_heading = "Output"
+    )]
+    ci: CiChoice,
 }
 
 #[derive(Debug, Subcommand)]
 enum FleetCommand {
     /// Bring the release and its identities on all clusters to what the fleet file says
     Upgrade(Box<UpgradeArgs>),
+    /// Go on with a run that waits at a gate, was interrupted or has failed; works on another machine as well
+    Resume(Box<ResumeArgs>),
+    /// Roll the release back on all clusters, the stages in reverse order; identities stay
+    Rollback(Box<RollbackArgs>),
+    /// Take the release from all clusters, the stages in reverse order; identities stay
+    Uninstall(Box<UninstallArgs>),
+    /// Take away what a dead run left behind: its lock, and revisions that are pending since
+    Unlock(Box<UnlockArgs>),
+    /// Look at all clusters and list everything that forbids an upgrade; touches nothing
+    Preflight(Box<PreflightArgs>),
+    /// Show where every cluster stands; one request to each, none to Azure
+    Status(Box<StatusArgs>),
+    /// Show the runs and the revisions of the release; with -o wide those of every cluster
+    History(Box<HistoryArgs>),
+    /// Show the report of a run once more, in any form
+    Report(ReportArgs),
+    /// Write a fleet file to start from, with the clusters of the kubeconfig
+    Init(InitArgs),
     /// Check the fleet file and its templates; reads no cluster
     Validate(ValidateArgs),
 }
@@ -33,23 +69,78 @@ enum FleetCommand {
 #[command(next_help_heading = "Fleet")]
 pub struct FleetArgs {
     /// The fleet file
-    #[arg(short, long, value_name = "FILE", default_value = "helm-fleet.yaml")]
+    #[arg(short, long, value_name = "FILE", default_value = FLEET_FILE, conflicts_with = "release")]
     pub file: PathBuf,
+    #[command(flatten)]
+    pub(crate) inline: InlineArgs,
+    #[command(flatten)]
+    pub(crate) part: PartArgs,
+    /// How to sign in to API servers
+    #[arg(long, value_enum, default_value_t)]
+    pub kube_auth: KubeAuth,
+}
+
+/// Which part of a fleet.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Fleet")]
+pub struct PartArgs {
     /// Only clusters with this name; repeat it or use globs
     #[arg(long, value_name = "GLOB")]
     pub cluster: Vec<String>,
     /// Only clusters with these labels (`env=prod,ring!=0`)
     #[arg(short = 'l', long, value_name = "SELECTOR")]
     pub selector: Option<String>,
+    /// Only this stage; what approves it is left to whoever runs the next one
+    #[arg(long, value_name = "NAME")]
+    pub stage: Option<String>,
+    /// Leave out clusters with this name; repeat it or use globs
+    #[arg(long, value_name = "GLOB")]
+    pub skip: Vec<String>,
 }
 
-/// Flags of `helm fleet upgrade`.
+/// A fleet without a file: one release, on the contexts that --context selects.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Without a fleet file")]
+pub struct InlineArgs {
+    /// Name of the release
+    #[arg(value_name = "RELEASE", requires_all = ["chart", "context"])]
+    pub release: Option<String>,
+    /// The chart: a path, REPOSITORY/CHART, oci://…, or a chart of --repo
+    #[arg(value_name = "CHART")]
+    pub chart: Option<String>,
+    /// Namespace of the release; without it `$HELM_NAMESPACE`, then `default`
+    #[arg(short, long, value_name = "NAME", requires = "release")]
+    pub namespace: Option<String>,
+    /// Create a missing namespace
+    #[arg(long, requires = "release")]
+    pub create_namespace: bool,
+    /// Values file; repeat it, later ones win
+    #[arg(long, value_name = "FILE", requires = "release")]
+    pub values: Vec<String>,
+    /// Value, as `helm --set` takes it; repeat it, later ones win
+    #[arg(long, value_name = "KEY=VALUE", requires = "release")]
+    pub set: Vec<String>,
+    /// URL of the repository of the chart
+    #[arg(long, value_name = "URL", requires = "release")]
+    pub repo: Option<String>,
+    /// Version of the chart; without it the newest
+    #[arg(long, value_name = "VERSION", requires = "release")]
+    pub chart_version: Option<String>,
+    /// How many clusters at once, a number or a share (`25%`); without it all
+    #[arg(long, value_name = "NUMBER", requires = "release")]
+    pub max_concurrency: Option<String>,
+}
+
+/// What all commands have that change releases.
 #[derive(Debug, Clone, Args)]
-pub struct UpgradeArgs {
+#[command(mut_arg("output", |output| output.value_parser(OutputFormat::of_commands_with_events())))]
+pub struct CommonArgs {
     #[command(flatten)]
     pub(crate) fleet: FleetArgs,
     #[command(flatten)]
-    pub(crate) run: RunArgs,
+    pub(crate) tools: ToolArgs,
+    #[command(flatten)]
+    pub(crate) locks: LockArgs,
     #[command(flatten)]
     pub(crate) confirm: ConfirmArgs,
     #[command(flatten)]
@@ -60,22 +151,38 @@ pub struct UpgradeArgs {
     pub(crate) output: OutputArgs,
 }
 
-/// How the run is carried out.
+/// How a run deals with others.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Locks")]
+pub struct LockArgs {
+    /// Wait so long for another run on the same release; it is refused at once by default
+    #[arg(long, value_name = "DURATION", default_value = "0", value_parser = parse_duration)]
+    pub lock_timeout: Duration,
+    /// Recover a pending release that a dead run of this tool left so long ago
+    #[arg(long, value_name = "DURATION", default_value = "15m", value_parser = parse_duration)]
+    pub recover_pending: Duration,
+}
+
+/// Flags of `helm fleet unlock`.
+#[derive(Debug, Clone, Args)]
+pub struct UnlockArgs {
+    /// Also where the Lease is still renewed
+    #[arg(long)]
+    pub force: bool,
+    #[command(flatten)]
+    pub(crate) common: CommonArgs,
+}
+
+/// What a run works with.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Run")]
-pub struct RunArgs {
+pub struct ToolArgs {
     /// The helm to run; without it $HELM_BIN, then the one on the path
     #[arg(long, value_name = "FILE")]
     pub helm_bin: Option<PathBuf>,
     /// Folder for the reports, instead of the fleet file's report.dir
     #[arg(long, value_name = "DIR")]
     pub report_dir: Option<PathBuf>,
-    /// What to do about values of a release that the fleet does not have
-    #[arg(long, value_enum, value_name = "WHAT", default_value_t)]
-    pub on_value_loss: OnValueLoss,
-    /// Exit 0 when failures stayed within the limits of their stages
-    #[arg(long)]
-    pub failures_ok: bool,
     /// Image of the probe that verifies identities; without it $AKS_WI_PROBE_IMAGE
     #[arg(long, value_name = "IMAGE")]
     pub image: Option<String>,
@@ -84,12 +191,161 @@ pub struct RunArgs {
     pub verify_from: Vantage,
 }
 
+/// Flags of `helm fleet upgrade`.
+#[derive(Debug, Clone, Args)]
+pub struct UpgradeArgs {
+    #[command(flatten)]
+    pub(crate) run: RunArgs,
+    #[command(flatten)]
+    pub(crate) common: CommonArgs,
+}
+
+/// Flags of `helm fleet rollback`.
+#[derive(Debug, Clone, Args)]
+pub struct RollbackArgs {
+    /// Revision to go back to; without it, on each cluster, the newest good one before the last run
+    #[arg(long, value_name = "NUMBER")]
+    pub revision: Option<u32>,
+    #[command(flatten)]
+    pub(crate) common: CommonArgs,
+}
+
+/// Flags of `helm fleet uninstall`.
+#[derive(Debug, Clone, Args)]
+pub struct UninstallArgs {
+    #[command(flatten)]
+    pub(crate) common: CommonArgs,
+}
+
+/// Flags of `helm fleet resume`.
+#[derive(Debug, Clone, Args)]
+pub struct ResumeArgs {
+    /// The run; without it the newest one of this release
+    #[arg(value_name = "RUN")]
+    pub run_id: Option<String>,
+    #[command(flatten)]
+    pub(crate) upgrade: UpgradeArgs,
+}
+
+/// How the run is carried out.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Run")]
+pub struct RunArgs {
+    /// What to do about values of a release that the fleet does not have
+    #[arg(long, value_enum, value_name = "WHAT", default_value_t)]
+    pub on_value_loss: OnValueLoss,
+    /// Exit 0 when failures stayed within the limits of their stages
+    #[arg(long)]
+    pub failures_ok: bool,
+    /// Approve a gate; repeat it for several
+    #[arg(long, value_name = "GATE")]
+    pub approve: Vec<String>,
+}
+
+/// Flags of `helm fleet preflight`.
+#[derive(Debug, Clone, Args)]
+pub struct PreflightArgs {
+    #[command(flatten)]
+    pub(crate) fleet: FleetArgs,
+    /// What to do about values of a release that the fleet does not have
+    #[arg(long, value_enum, value_name = "WHAT", default_value_t, help_heading = "Run")]
+    pub on_value_loss: OnValueLoss,
+    /// The helm to run; without it $HELM_BIN, then the one on the path
+    #[arg(long, value_name = "FILE", help_heading = "Run")]
+    pub helm_bin: Option<PathBuf>,
+    /// Recover a pending release that a dead run of this tool left so long ago
+    #[arg(long, value_name = "DURATION", default_value = "15m", value_parser = parse_duration, help_heading = "Locks")]
+    pub recover_pending: Duration,
+    #[command(flatten)]
+    pub(crate) kube: KubeArgs,
+    #[command(flatten)]
+    pub(crate) azure: AzureArgs,
+    #[command(flatten)]
+    pub(crate) output: OutputArgs,
+}
+
+/// Flags of `helm fleet init`.
+#[derive(Debug, Clone, Args)]
+pub struct InitArgs {
+    /// Name of the release
+    #[arg(value_name = "RELEASE")]
+    pub release: String,
+    /// The chart: a path, REPOSITORY/CHART or oci://…
+    #[arg(value_name = "CHART")]
+    pub chart: String,
+    /// The file to write; one that exists is left alone
+    #[arg(short, long, value_name = "FILE", default_value = FLEET_FILE)]
+    pub file: PathBuf,
+    /// Namespace of the release; without it `$HELM_NAMESPACE`, then `default`
+    #[arg(short, long, value_name = "NAME")]
+    pub namespace: Option<String>,
+    #[command(flatten)]
+    pub(crate) kube: KubeArgs,
+    #[command(flatten)]
+    pub(crate) output: OutputArgs,
+}
+
+/// What commands have that only read releases.
+#[derive(Debug, Clone, Args)]
+pub struct ReadArgs {
+    #[command(flatten)]
+    pub(crate) fleet: FleetArgs,
+    /// The helm that pulls the chart; without it $HELM_BIN, then the one on the path
+    #[arg(long, value_name = "FILE", help_heading = "Fleet")]
+    pub helm_bin: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) kube: KubeArgs,
+    #[command(flatten)]
+    pub(crate) azure: AzureArgs,
+    #[command(flatten)]
+    pub(crate) output: OutputArgs,
+}
+
+/// Flags of `helm fleet status`.
+#[derive(Debug, Clone, Args)]
+pub struct StatusArgs {
+    /// Exit 9 when a cluster is not at target or cannot be reached
+    #[arg(long)]
+    pub exit_code: bool,
+    #[command(flatten)]
+    pub(crate) read: ReadArgs,
+}
+
+/// Flags of `helm fleet history`.
+#[derive(Debug, Clone, Args)]
+pub struct HistoryArgs {
+    /// How many runs, and revisions of each cluster, at most
+    #[arg(long, value_name = "NUMBER", default_value_t = 20)]
+    pub max: usize,
+    #[command(flatten)]
+    pub(crate) read: ReadArgs,
+}
+
+/// Flags of `helm fleet report`.
+#[derive(Debug, Clone, Args)]
+pub struct ReportArgs {
+    /// A run's id, its run file, a report.json, or a folder that holds one; without it the newest run of this folder
+    #[arg(value_name = "RUN")]
+    pub run: Option<PathBuf>,
+    /// Form of the report; repeat it for several files
+    #[arg(long, value_name = "FORM", value_enum)]
+    pub format: Vec<ReportFormat>,
+    /// Write report files to this folder instead of printing; without --format in all forms
+    #[arg(long, value_name = "DIR")]
+    pub report_dir: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) output: OutputArgs,
+}
+
 /// Flags of `helm fleet validate`.
 #[derive(Debug, Clone, Args)]
 pub struct ValidateArgs {
     /// The fleet file
-    #[arg(short, long, value_name = "FILE", default_value = "helm-fleet.yaml")]
+    #[arg(short, long, value_name = "FILE", default_value = FLEET_FILE)]
     pub file: PathBuf,
+    /// Print the JSON schema of fleet files and stop
+    #[arg(long)]
+    pub print_schema: bool,
     #[command(flatten)]
     pub(crate) kube: KubeArgs,
     #[command(flatten)]
@@ -101,15 +357,45 @@ impl Command for FleetCli {
 
     fn output(&self) -> &OutputArgs {
         match &self.command {
-            FleetCommand::Upgrade(args) => &args.output,
+            FleetCommand::Upgrade(args) => &args.common.output,
+            FleetCommand::Resume(args) => &args.upgrade.common.output,
+            FleetCommand::Rollback(args) => &args.common.output,
+            FleetCommand::Uninstall(args) => &args.common.output,
+            FleetCommand::Unlock(args) => &args.common.output,
+            FleetCommand::Preflight(args) => &args.output,
+            FleetCommand::Status(args) => &args.read.output,
+            FleetCommand::History(args) => &args.read.output,
+            FleetCommand::Report(args) => &args.output,
+            FleetCommand::Init(args) => &args.output,
             FleetCommand::Validate(args) => &args.output,
         }
     }
 
+    fn ci(&self) -> CiChoice {
+        self.ci
+    }
+
     async fn run(self, session: &Session) -> Result<ExitStatus, Failure> {
         crate::foreground::watch_parent(&session.interrupt);
-        match self.command {
+        let result = self.command.run(session).await;
+        crate::reporter::pipeline::ended(session, &result);
+        result
+    }
+}
+
+impl FleetCommand {
+    async fn run(self, session: &Session) -> Result<ExitStatus, Failure> {
+        match self {
             FleetCommand::Upgrade(args) => crate::upgrade::run(&args, session).await,
+            FleetCommand::Resume(args) => crate::resume::run(&args, session).await,
+            FleetCommand::Rollback(args) => Box::pin(crate::undo::run(&args, session)).await,
+            FleetCommand::Uninstall(args) => crate::uninstall::run(&args, session).await,
+            FleetCommand::Unlock(args) => crate::unlock::run(&args, session).await,
+            FleetCommand::Preflight(args) => crate::inspect::run(&args, session).await,
+            FleetCommand::Status(args) => crate::status::run(&args, session).await,
+            FleetCommand::History(args) => crate::history::run(&args, session).await,
+            FleetCommand::Report(args) => crate::show::run(&args, session),
+            FleetCommand::Init(args) => crate::init::run(&args, session),
             FleetCommand::Validate(args) => crate::validate::run(&args, session),
         }
     }

@@ -115,6 +115,7 @@ mod tests {
             Values {
                 files: Vec::new(),
                 overrides: json!({"a": "1"}),
+                kept: Vec::new(),
             },
         )
     }
@@ -175,10 +176,10 @@ mod tests {
     #[test]
     fn values_that_only_helm_reads_are_never_known_to_be_at_target() {
         let mut desired = desired();
-        desired
-            .values
-            .files
-            .push(ValuesFile::Remote("secrets://x".into()));
+        desired.values.files.push(ValuesFile::Remote {
+            address: "secrets://x".into(),
+            content: None,
+        });
         assert_eq!(
             decide(Some(&at_target()), &desired, &chart(), IdentityState::InOrder).0,
             Action::Upgrade

@@ -7,6 +7,11 @@ use sha2::{Digest, Sha256};
 /// How many hexadecimal digits of a digest a Kubernetes label carries (of at most 63 characters).
 pub const LABEL_DIGITS: usize = 40;
 
+/// The plain SHA-256 of a content, hexadecimal.
+pub fn of_bytes(content: &[u8]) -> String {
+    Hasher(Sha256::new_with_prefix(content)).hex()
+}
+
 /// A digest in the making.
 #[derive(Debug, Clone)]
 pub struct Hasher(Sha256);

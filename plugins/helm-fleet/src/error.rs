@@ -7,13 +7,15 @@ use crate::helm::version::VersionError;
 use crate::targets::TargetError;
 use aks_shared::{ExitStatus, Failure};
 
+const SCHEMA_HINT: &str = "see what a fleet file may say: helm fleet validate --print-schema";
+
 impl From<FleetError> for Failure {
     fn from(error: FleetError) -> Self {
         let failure = Self::from_error(ExitStatus::Usage, &error);
         match error {
             FleetError::Read { .. } => failure.hint("name the fleet file with -f"),
-            FleetError::Parse { .. } => failure,
-            FleetError::Invalid { problems, .. } => failure.with_causes(problems),
+            FleetError::Parse { .. } => failure.hint(SCHEMA_HINT),
+            FleetError::Invalid { problems, .. } => failure.with_causes(problems).hint(SCHEMA_HINT),
         }
     }
 }
@@ -31,7 +33,9 @@ impl From<TargetError> for Failure {
             TargetError::NoClusters => failure.hint(
                 "list them under clusters, or under discover.contexts, or select contexts with --context",
             ),
-            TargetError::EmptySelection { known: clusters } => failure.hint(known(clusters)),
+            TargetError::EmptySelection { known: clusters }
+            | TargetError::NothingToSkip { known: clusters, .. } => failure.hint(known(clusters)),
+            TargetError::NoStage { known: stages, .. } => failure.hint(known(stages)),
             TargetError::Stages { offenders } => failure
                 .with_causes(offenders.clone())
                 .hint("make the selectors exclude each other, or set rollout.unmatched: last"),
@@ -43,8 +47,18 @@ impl From<ChartError> for Failure {
     fn from(error: ChartError) -> Self {
         let failure = Self::from_error(ExitStatus::Usage, &error);
         match error {
-            ChartError::Unsupported { .. } => failure.hint("pull it first: helm pull REF --untar"),
+            ChartError::Unsupported { .. } => {
+                failure.hint("give a path, REPOSITORY/CHART, oci://…, or chart.repo besides")
+            }
             ChartError::Read { .. } | ChartError::Metadata { .. } => failure,
+            ChartError::Pull { source, .. } => Self {
+                message: failure.message,
+                ..Self::from(source)
+            },
+            ChartError::Digest { found, .. } => Self {
+                status: ExitStatus::Refused,
+                ..failure.hint(format!("if that is the chart you want: chart.digest: {found}"))
+            },
         }
     }
 }
@@ -68,7 +82,8 @@ impl From<HelmError> for Failure {
             | HelmError::Run { .. }
             | HelmError::Failed { .. }
             | HelmError::Deadline { .. }
-            | HelmError::Interrupted { .. } => failure,
+            | HelmError::Interrupted { .. }
+            | HelmError::Killed { .. } => failure,
         }
     }
 }

@@ -2,13 +2,15 @@
 
 use crate::helm::redact::Redaction;
 use aks_shared::cluster::Cluster;
-use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
+use k8s_openapi::api::core::v1::{ContainerStateTerminated, ContainerStatus, Event, Pod};
 use kube::Api;
 use kube::api::{ListParams, LogParams};
 use std::time::Duration;
 
 /// How many pods are told of; the rest fails for the same reasons.
 const PODS: usize = 5;
+/// How many events are told of, the newest ones.
+const EVENTS: usize = 5;
 /// How many lines of a log are kept.
 const LOG_LINES: i64 = 5;
 /// How long a line may be.
@@ -26,17 +28,23 @@ pub async fn of_release(
     redaction: &Redaction,
 ) -> Vec<String> {
     let pods = Api::<Pod>::namespaced(cluster.client.clone(), namespace);
-    tokio::time::timeout(DEADLINE, collect(&pods, release, redaction))
+    let events = Api::<Event>::namespaced(cluster.client.clone(), namespace);
+    tokio::time::timeout(DEADLINE, collect(&pods, &events, release, redaction))
         .await
         .unwrap_or_default()
 }
 
-async fn collect(pods: &Api<Pod>, release: &str, redaction: &Redaction) -> Vec<String> {
-    let Ok(list) = pods.list(&ListParams::default()).await else {
-        return Vec::new();
-    };
+async fn collect(pods: &Api<Pod>, events: &Api<Event>, release: &str, redaction: &Redaction) -> Vec<String> {
+    let (all, warnings) = (
+        ListParams::default(),
+        ListParams::default().fields("type=Warning"),
+    );
+    let (list, warnings) = futures::join!(pods.list(&all), events.list(&warnings));
+    // Who may not read the one may still read the other.
+    let list = list.map_or_else(|_| Vec::new(), |list| list.items);
+    let warnings = warnings.map_or_else(|_| Vec::new(), |list| list.items);
     let mut lines = Vec::new();
-    for pod in suspects(&list.items, release).into_iter().take(PODS) {
+    for pod in suspects(&list, release).into_iter().take(PODS) {
         let name = pod.metadata.name.as_deref().unwrap_or_default();
         lines.extend(
             sayings(pod)
@@ -56,6 +64,7 @@ async fn collect(pods: &Api<Pod>, release: &str, redaction: &Redaction) -> Vec<S
             );
         }
     }
+    lines.extend(warnings_of(&warnings, release));
     let mut lines: Vec<String> = lines
         .into_iter()
         .map(|line| shorten(&redaction.apply(&line)))
@@ -63,6 +72,43 @@ async fn collect(pods: &Api<Pod>, release: &str, redaction: &Redaction) -> Vec<S
     // What is withheld is said once.
     lines.dedup();
     lines
+}
+
+/// The newest warnings, each message once: about objects that are named after the release if there are any, else about
+/// all of the namespace. Where no pod was made at all, these alone tell why.
+fn warnings_of(events: &[Event], release: &str) -> Vec<String> {
+    let is_named = |event: &&Event| {
+        let name = event.involved_object.name.as_deref();
+        name.is_some_and(|name| name.contains(release))
+    };
+    let mut candidates: Vec<&Event> = events.iter().filter(is_named).collect();
+    if candidates.is_empty() {
+        candidates = events.iter().collect();
+    }
+    candidates.sort_by_key(|event| std::cmp::Reverse(time_of(event)));
+    let mut told = Vec::new();
+    for event in candidates {
+        let text = |text: &Option<String>| text.as_deref().unwrap_or_default().trim().to_owned();
+        let object = &event.involved_object;
+        let line = format!(
+            "event {} {}: {}: {}",
+            text(&object.kind).to_lowercase(),
+            text(&object.name),
+            text(&event.reason),
+            text(&event.message)
+        );
+        if !told.contains(&line) {
+            told.push(line);
+        }
+    }
+    told.truncate(EVENTS);
+    told
+}
+
+/// When an event happened last, comparable as text.
+fn time_of(event: &Event) -> Option<String> {
+    let seen = event.last_timestamp.as_ref().map(|time| time.0.to_string());
+    seen.or_else(|| event.event_time.as_ref().map(|time| time.0.to_string()))
 }
 
 /// The pods that are not as they should be, of the release if its pods name it, else of the whole namespace.
@@ -138,17 +184,26 @@ fn saying(container: &ContainerStatus) -> Option<String> {
     };
     if let Some(waiting) = &state.waiting {
         let reason = waiting.reason.as_deref().unwrap_or("waiting");
-        return Some(format!("{reason}{}", detail(&waiting.message)));
-    }
-    if let Some(ended) = state.terminated.as_ref().filter(|ended| ended.exit_code != 0) {
-        let reason = ended.reason.as_deref().unwrap_or("ended");
+        let last = container
+            .last_state
+            .as_ref()
+            .and_then(|state| state.terminated.as_ref());
+        let last = last.map(|ended| format!("; before that {}", ending(ended)));
         return Some(format!(
-            "{reason}, exit code {}{}",
-            ended.exit_code,
-            detail(&ended.message)
+            "{reason}{}{}",
+            detail(&waiting.message),
+            last.unwrap_or_default()
         ));
     }
+    if let Some(ended) = state.terminated.as_ref().filter(|ended| ended.exit_code != 0) {
+        return Some(format!("{}{}", ending(ended), detail(&ended.message)));
+    }
     (state.running.is_some() && !container.ready).then(|| "running and not ready".to_owned())
+}
+
+fn ending(ended: &ContainerStateTerminated) -> String {
+    let reason = ended.reason.as_deref().unwrap_or("ended");
+    format!("{reason}, exit code {}", ended.exit_code)
 }
 
 /// The container whose log may tell more.
@@ -214,6 +269,41 @@ mod tests {
         ] {
             assert_eq!(sayings(&pod("a", "orders", &container(ready, &state))), expected);
         }
+    }
+
+    #[test]
+    fn a_container_that_starts_again_and_again_tells_how_it_ended() {
+        let mut crashing = container(false, &json!({"waiting": {"reason": "CrashLoopBackOff"}}));
+        crashing["lastState"] = json!({"terminated": {"exitCode": 137, "reason": "OOMKilled"}});
+        assert_eq!(
+            sayings(&pod("a", "orders", &crashing)),
+            ["app: CrashLoopBackOff; before that OOMKilled, exit code 137"]
+        );
+    }
+
+    #[test]
+    fn warnings_are_told_once_the_newest_first() {
+        let event = |object: &str, at: &str, message: &str| -> Event {
+            serde_json::from_value(json!({
+                "metadata": {}, "type": "Warning", "reason": "FailedCreate", "message": message,
+                "involvedObject": {"kind": "ReplicaSet", "name": object}, "lastTimestamp": at,
+            }))
+            .unwrap()
+        };
+        let events = [
+            event("orders-7d", "2026-11-21T15:00:01Z", "quota"),
+            event("orders-7d", "2026-11-21T15:00:03Z", "refused"),
+            event("orders-7d", "2026-11-21T15:00:02Z", "quota"),
+            event("other-1", "2026-11-21T15:00:04Z", "theirs"),
+        ];
+        assert_eq!(
+            warnings_of(&events, "orders"),
+            [
+                "event replicaset orders-7d: FailedCreate: refused",
+                "event replicaset orders-7d: FailedCreate: quota",
+            ]
+        );
+        assert_eq!(warnings_of(&events, "unnamed").len(), 3);
     }
 
     #[test]

@@ -1,320 +1,458 @@
 //! Drives a rollout: asks the state machine, runs targets as tasks, emits every event.
 //!
-//! What is done to a target is the caller's; nothing here knows of clusters. A task is never dropped in its
-//! middle: a cancel starts nothing new, and running targets see the interruption themselves.
+//! What is done to a target is the crew's; nothing here knows of clusters. A task is never dropped in its middle
+//! unless the user insists: a cancel starts nothing new, and running targets see the interruption themselves.
 
-use crate::event::{EventKind, Events, FailureReport, Step, TargetPlan, TargetResult, TargetStatus};
-use crate::rollout::{Decision, End, Outcome, Rollout};
-use aks_shared::ExitStatus;
+mod crew;
+mod summary;
+#[cfg(test)]
+mod tests;
+
+pub use crew::{Crew, Operation, Progress};
+pub use summary::Summary;
+
+use crate::event::{Event, EventKind, Events, FailureReport, Step, TargetPlan, TargetResult, TargetStatus};
+use crate::gate::{Gate, GateAnswer};
+use crate::rollout::{Change, Decision, End, Next, Outcome, Restored, Rollout};
+use crate::targets::Stage;
 use aks_shared::interrupt::Interrupt;
-use std::collections::HashMap;
+use futures::future::BoxFuture;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
-use tokio::task::JoinSet;
+use tokio::task::{Id, JoinError, JoinSet};
 
-/// By which a running target tells what it does.
-#[derive(Debug, Clone)]
-pub struct Progress {
-    cluster: String,
-    sender: UnboundedSender<EventKind>,
-}
-
-impl Progress {
-    /// Says what is done now.
-    pub fn say(&self, message: impl Into<String>) {
-        // Progress may be lost: the run may be over already.
-        let _ = self.sender.send(EventKind::TargetProgress {
-            cluster: self.cluster.clone(),
-            message: message.into(),
-        });
-    }
-}
-
-/// How a rollout went.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Summary {
-    /// Why it ended.
-    pub end: End,
-    /// How many targets failed.
-    pub failures: usize,
-}
-
-impl Summary {
-    /// The run's exit status; `interrupted` is the status of the signal that stopped it.
-    pub fn status(self, interrupted: Option<ExitStatus>) -> ExitStatus {
-        match (self.end, interrupted) {
-            (_, Some(status)) => status,
-            (End::Completed, None) if self.failures == 0 => ExitStatus::Ok,
-            (End::Completed, None) => ExitStatus::ToleratedFailures,
-            (End::Exceeded { .. }, None) => ExitStatus::Stopped,
-            (End::Cancelled, None) => ExitStatus::Failed,
-        }
-    }
-}
-
-/// Runs all stages. `work` makes the future that does one target.
-pub async fn run<W, F, S>(
-    mut rollout: Rollout,
+/// Runs all stages.
+pub async fn run<C, S>(
+    rollout: Rollout,
     targets: &[TargetPlan],
-    work: W,
+    crew: &C,
     interrupt: &Interrupt,
     events: &mut Events<S>,
 ) -> Summary
 where
-    W: Fn(usize, Progress) -> F,
-    F: Future<Output = TargetResult> + Send + 'static,
-    S: FnMut(&crate::event::Event) -> io::Result<()>,
+    C: Crew + Sync,
+    S: FnMut(&Event) -> io::Result<()>,
 {
-    let (sender, mut progress) = unbounded_channel();
-    let mut tasks = JoinSet::new();
-    let mut running: HashMap<tokio::task::Id, (usize, usize, Instant)> = HashMap::new();
-    let mut failures = 0;
-    let mut cancelled = false;
-    loop {
-        if !cancelled && interrupt.is_raised() {
-            cancelled = true;
-            rollout.cancel();
-            let _ = events.emit(EventKind::CancelStarted {
-                reason: "interrupted".to_owned(),
+    let (sender, progress) = unbounded_channel();
+    let driver = Driver {
+        rollout,
+        targets,
+        crew,
+        interrupt,
+        events,
+        tasks: JoinSet::new(),
+        running: HashMap::new(),
+        sender,
+        progress,
+        gate: None,
+        deferred: BTreeMap::new(),
+        accounted: BTreeSet::new(),
+        rolled_back: 0,
+        cancelled: false,
+        lost: None,
+    };
+    driver.run().await
+}
+
+struct Running {
+    operation: Operation,
+    stage: usize,
+    target: usize,
+    since: Instant,
+}
+
+struct Driver<'a, C, S> {
+    rollout: Rollout,
+    targets: &'a [TargetPlan],
+    crew: &'a C,
+    interrupt: &'a Interrupt,
+    events: &'a mut Events<S>,
+    tasks: JoinSet<TargetResult>,
+    running: HashMap<Id, Running>,
+    sender: UnboundedSender<EventKind>,
+    progress: UnboundedReceiver<EventKind>,
+    /// What waits at the open gate: who approved it, or that it is not.
+    gate: Option<BoxFuture<'static, (GateAnswer, Option<String>)>>,
+    /// How targets ended that are to be tried once more.
+    deferred: BTreeMap<usize, TargetResult>,
+    /// Targets of which the end was told.
+    accounted: BTreeSet<usize>,
+    rolled_back: usize,
+    cancelled: bool,
+    lost: Option<String>,
+}
+
+impl<C: Crew + Sync, S: FnMut(&Event) -> io::Result<()>> Driver<'_, C, S> {
+    async fn run(mut self) -> Summary {
+        let end = loop {
+            if self.interrupt.is_raised() {
+                self.cancel("interrupted");
+            }
+            match self.rollout.decide() {
+                Decision::StartStage(stage) => {
+                    let stage = &self.rollout.stages()[stage];
+                    let started = EventKind::StageStarted {
+                        stage: stage.name.clone(),
+                        targets: stage.targets.len(),
+                        max_concurrency: stage.max_concurrency,
+                        max_failures: stage.max_failures,
+                    };
+                    self.emit(started);
+                }
+                Decision::StartTarget { stage, target } => self.start(Operation::Apply, stage, target),
+                Decision::StartRecheck { stage, target } => self.start(Operation::Recheck, stage, target),
+                Decision::StartRollback { stage, target } => self.start(Operation::Rollback, stage, target),
+                Decision::OpenGate { stage, gate } => self.open(stage, gate),
+                Decision::Wait => {
+                    if self.wait().await == Patience::Lost {
+                        break End::Cancelled;
+                    }
+                }
+                Decision::FinishStage { stage, failures } => {
+                    let stage = &self.rollout.stages()[stage];
+                    let finished = EventKind::StageFinished {
+                        stage: stage.name.clone(),
+                        failures,
+                        max_failures: stage.max_failures,
+                    };
+                    self.emit(finished);
+                }
+                Decision::Finish(end) => break end,
+            }
+        };
+        self.account_for_the_rest(end);
+        Summary {
+            end,
+            failures: self.rollout.failures(),
+            unreachable: self.rollout.unreachable(),
+            rolled_back: self.rolled_back,
+            rollback_failures: self.rollout.rollback_failures(),
+            rolls_back: self.rollout.policy().strategy != crate::fleet::FailureStrategy::Pause,
+            lost: self.lost,
+        }
+    }
+
+    /// Announces what is about to be done, and does it only if that could be written down.
+    fn start(&mut self, operation: Operation, stage: usize, target: usize) {
+        let plan = &self.targets[target];
+        let cluster = plan.cluster.clone();
+        let stage_name = self.rollout.stages()[stage].name.clone();
+        let announcement = match operation {
+            Operation::Apply => Some(EventKind::TargetStarted {
+                cluster: cluster.clone(),
+                stage: stage_name,
+                revision_before: plan.revision,
+                restore: plan.restore,
+            }),
+            Operation::Rollback => Some(EventKind::RollbackStarted {
+                cluster: cluster.clone(),
+                stage: stage_name,
+                restore: plan.restore,
+            }),
+            Operation::Recheck => None,
+        };
+        let running = Running {
+            operation,
+            stage,
+            target,
+            since: Instant::now(),
+        };
+        if announcement.is_some_and(|kind| !self.emit(kind)) {
+            // It was not touched, and that is no failure of its stage.
+            let failure = FailureReport::new(Step::Internal, "the run file cannot be written");
+            let status = TargetStatus::Interrupted;
+            self.end(
+                &running,
+                TargetResult {
+                    status,
+                    ..failed(failure, Change::None)
+                },
+            );
+            return;
+        }
+        let progress = Progress {
+            cluster,
+            sender: self.sender.clone(),
+        };
+        let task = self.tasks.spawn(self.crew.perform(operation, target, progress));
+        self.running.insert(task.id(), running);
+    }
+
+    fn open(&mut self, stage: usize, gate: usize) {
+        let stage = &self.rollout.stages()[stage];
+        let gate = &stage.gates[gate];
+        let left = match gate {
+            Gate::Bake(bake) => Some(self.crew.left_to_bake(stage, *bake)),
+            Gate::Approval(_) => None,
+        };
+        let reached = EventKind::GateReached {
+            stage: stage.name.clone(),
+            gate: gate.name().to_owned(),
+            // Rounded up: nothing is over before it is said to be.
+            seconds: left.map(|left| left.as_secs() + u64::from(left.subsec_nanos() > 0)),
+        };
+        self.gate = Some(if let Some(left) = left {
+            Box::pin(async move {
+                tokio::time::sleep(left).await;
+                (GateAnswer::Passed, None)
+            })
+        } else {
+            let approval = self.crew.approval(gate.name());
+            Box::pin(async move {
+                let by = approval.await;
+                let answer = if by.is_some() {
+                    GateAnswer::Passed
+                } else {
+                    GateAnswer::Waiting
+                };
+                (answer, by)
+            })
+        });
+        self.emit(reached);
+    }
+
+    /// Waits for the next thing to happen.
+    async fn wait(&mut self) -> Patience {
+        let gate = async {
+            match &mut self.gate {
+                Some(gate) => gate.await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            () = self.interrupt.abandoned() => {
+                self.abandon();
+                return Patience::Lost;
+            }
+            () = self.interrupt.cancelled(), if !self.cancelled => {}
+            Some(kind) = self.progress.recv() => {
+                self.emit(kind);
+            }
+            Some(joined) = self.tasks.join_next_with_id() => self.joined(joined),
+            answer = gate => self.answered(answer),
+        }
+        Patience::Kept
+    }
+
+    fn joined(&mut self, joined: Result<(Id, TargetResult), JoinError>) {
+        while let Ok(kind) = self.progress.try_recv() {
+            self.emit(kind);
+        }
+        let (id, result) = match joined {
+            Ok((id, result)) => (id, result),
+            Err(error) => {
+                let failure = FailureReport::new(Step::Internal, "the target's task ended in a panic");
+                // What it did before is not known; who rolls back looks at the release itself.
+                (error.id(), failed(failure, Change::Upgrade))
+            }
+        };
+        if let Some(running) = self.running.remove(&id) {
+            self.end(&running, result);
+        }
+    }
+
+    /// Tells the state machine and the world how an operation ended.
+    fn end(&mut self, running: &Running, result: TargetResult) {
+        let Running {
+            operation,
+            stage,
+            target,
+            since,
+        } = *running;
+        let result = Box::new(TargetResult {
+            took: since.elapsed(),
+            ..result
+        });
+        let cluster = self.targets[target].cluster.clone();
+        let stage = self.rollout.stages()[stage].name.clone();
+        let kind = match operation {
+            Operation::Apply => {
+                if self.rollout.finished(target, outcome_of(&result)) == Next::Deferred {
+                    let failure = result.failure.clone();
+                    self.deferred.insert(target, *result);
+                    let unknown = || FailureReport::new(Step::Reach, "it cannot be reached");
+                    EventKind::TargetDeferred {
+                        cluster,
+                        stage,
+                        failure: failure.unwrap_or_else(unknown),
+                    }
+                } else {
+                    self.accounted.insert(target);
+                    EventKind::TargetFinished {
+                        cluster,
+                        stage,
+                        result,
+                    }
+                }
+            }
+            Operation::Recheck => {
+                self.rollout.rechecked(target, outcome_of(&result));
+                EventKind::TargetRechecked {
+                    cluster,
+                    stage,
+                    result,
+                }
+            }
+            Operation::Rollback => {
+                let restored = result.status == TargetStatus::RolledBack;
+                self.rolled_back += usize::from(restored);
+                let restored = if restored { Restored::Yes } else { Restored::No };
+                self.rollout.rolled_back(target, restored);
+                let status = if restored == Restored::Yes {
+                    TargetStatus::RolledBack
+                } else {
+                    TargetStatus::RollbackFailed
+                };
+                let result = Box::new(TargetResult { status, ..*result });
+                EventKind::RollbackFinished {
+                    cluster,
+                    stage,
+                    result,
+                }
+            }
+        };
+        self.emit(kind);
+    }
+
+    fn answered(&mut self, (answer, by): (GateAnswer, Option<String>)) {
+        self.gate = None;
+        if let Some((stage, gate)) = self.rollout.open_gate() {
+            let (stage, gate) = (stage.name.clone(), gate.name().to_owned());
+            // A gate that passed and is not known to have would have to be approved again: no harm is done.
+            self.emit(EventKind::GateAnswered {
+                stage,
+                gate,
+                answer,
+                by,
             });
         }
-        let emitted = match rollout.decide() {
-            Decision::StartStage(stage) => {
-                let stage = &rollout.stages()[stage];
-                events.emit(EventKind::StageStarted {
-                    stage: stage.name.clone(),
-                    targets: stage.targets.len(),
-                    max_concurrency: stage.max_concurrency,
-                    max_failures: stage.max_failures,
-                })
+        self.rollout.answered(answer);
+    }
+
+    /// Emits an event; when it cannot be kept nothing new is started from here on.
+    fn emit(&mut self, kind: EventKind) -> bool {
+        match self.events.emit(kind) {
+            Ok(()) => true,
+            Err(error) => {
+                let reason = format!("the run file cannot be written: {error}");
+                self.lost.get_or_insert_with(|| reason.clone());
+                self.cancel(&reason);
+                false
             }
-            Decision::StartTarget { stage, target } => {
-                let cluster = targets[target].cluster.clone();
-                let started = EventKind::TargetStarted {
-                    cluster: cluster.clone(),
-                    stage: rollout.stages()[stage].name.clone(),
-                    revision_before: targets[target].revision,
-                };
-                let emitted = events.emit(started);
-                if emitted.is_ok() {
-                    let task = tasks.spawn(work(
-                        target,
-                        Progress {
-                            cluster,
-                            sender: sender.clone(),
-                        },
-                    ));
-                    running.insert(task.id(), (stage, target, Instant::now()));
-                } else {
-                    // What is about to happen could not be written down, so it does not happen.
-                    let failure = FailureReport::new(Step::Internal, "the run file cannot be written");
-                    failures += 1;
-                    rollout.finished(target, Outcome::Failure);
-                    let _ = events.emit(EventKind::TargetFinished {
-                        cluster: targets[target].cluster.clone(),
-                        stage: rollout.stages()[stage].name.clone(),
-                        result: Box::new(failed(failure, Duration::ZERO)),
-                    });
-                }
-                emitted
-            }
-            Decision::Wait => {
-                tokio::select! {
-                    biased;
-                    Some(kind) = progress.recv() => events.emit(kind),
-                    Some(joined) = tasks.join_next_with_id() => {
-                        let drained = drain(&mut progress, events);
-                        let (id, result) = match joined {
-                            Ok((id, result)) => (id, result),
-                            Err(error) => {
-                                let failure = FailureReport::new(Step::Internal, "the target's task ended in a panic");
-                                (error.id(), failed(failure, Duration::ZERO))
-                            }
-                        };
-                        let Some((stage, target, since)) = running.remove(&id) else { continue };
-                        let outcome =
-                            if result.status.is_success() { Outcome::Success } else { Outcome::Failure };
-                        failures += usize::from(outcome == Outcome::Failure);
-                        rollout.finished(target, outcome);
-                        let finished = events.emit(EventKind::TargetFinished {
-                            cluster: targets[target].cluster.clone(),
-                            stage: rollout.stages()[stage].name.clone(),
-                            result: Box::new(TargetResult { took: since.elapsed(), ..result }),
-                        });
-                        drained.and(finished)
-                    }
-                    () = interrupt.cancelled(), if !cancelled => Ok(()),
-                }
-            }
-            Decision::FinishStage { stage, failures } => {
-                let stage = &rollout.stages()[stage];
-                events.emit(EventKind::StageFinished {
-                    stage: stage.name.clone(),
-                    failures,
-                    max_failures: stage.max_failures,
-                })
-            }
-            Decision::Finish(end) => return Summary { end, failures },
-        };
-        if let Err(error) = emitted
-            && !cancelled
+        }
+    }
+
+    fn cancel(&mut self, reason: &str) {
+        if self.cancelled {
+            return;
+        }
+        self.cancelled = true;
+        self.gate = None;
+        self.rollout.cancel();
+        let reason = reason.to_owned();
+        if let Err(error) = self.events.emit(EventKind::CancelStarted { reason }) {
+            self.lost
+                .get_or_insert_with(|| format!("the run file cannot be written: {error}"));
+        }
+    }
+
+    /// Leaves what runs where it is.
+    fn abandon(&mut self) {
+        self.cancel("interrupted");
+        self.tasks.abort_all();
+        let mut running: Vec<Running> = self.running.drain().map(|(_, running)| running).collect();
+        running.sort_by_key(|running| running.target);
+        for running in running
+            .into_iter()
+            .filter(|running| running.operation != Operation::Recheck)
         {
-            cancelled = true;
-            rollout.cancel();
-            let reason = format!("the run file cannot be written: {error}");
-            let _ = events.emit(EventKind::CancelStarted { reason });
+            let message = "left in its middle, because a third signal came; look at it before it is resumed";
+            let failure = FailureReport::new(Step::Internal, message);
+            let status = TargetStatus::Interrupted;
+            self.end(
+                &running,
+                TargetResult {
+                    status,
+                    ..failed(failure, Change::Upgrade)
+                },
+            );
+        }
+    }
+
+    /// Every target ends in exactly one event.
+    fn account_for_the_rest(&mut self, end: End) {
+        let stages: Vec<Stage> = self.rollout.stages().to_vec();
+        let reason = match end {
+            End::Completed => "it is in no stage".to_owned(),
+            End::Exceeded { stage } => format!("stage {} had more failures than it may", stages[stage].name),
+            End::Waiting { stage, .. } => format!("the gate of stage {} waits", stages[stage].name),
+            End::Cancelled => self
+                .lost
+                .clone()
+                .unwrap_or_else(|| "the run was interrupted".to_owned()),
+        };
+        for stage in &stages {
+            for target in stage
+                .targets
+                .iter()
+                .filter(|target| !self.accounted.contains(target))
+            {
+                let cluster = self.targets[*target].cluster.clone();
+                let stage = stage.name.clone();
+                let kind = match self.deferred.remove(target) {
+                    Some(result) => EventKind::TargetFinished {
+                        cluster,
+                        stage,
+                        result: Box::new(result),
+                    },
+                    None => EventKind::TargetSkipped {
+                        cluster,
+                        stage,
+                        reason: reason.clone(),
+                    },
+                };
+                // What is lost here was lost before, and the summary says so.
+                let _ = self.events.emit(kind);
+            }
         }
     }
 }
 
-fn drain<S: FnMut(&crate::event::Event) -> io::Result<()>>(
-    progress: &mut UnboundedReceiver<EventKind>,
-    events: &mut Events<S>,
-) -> io::Result<()> {
-    while let Ok(kind) = progress.try_recv() {
-        events.emit(kind)?;
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Patience {
+    Kept,
+    Lost,
+}
+
+fn outcome_of(result: &TargetResult) -> Outcome {
+    match result.status {
+        TargetStatus::Unchanged
+        | TargetStatus::IdentityRepaired
+        | TargetStatus::Installed
+        | TargetStatus::Upgraded
+        | TargetStatus::Uninstalled
+        | TargetStatus::RolledBack => Outcome::Success(result.change),
+        TargetStatus::Unreachable => Outcome::Unreachable,
+        TargetStatus::Interrupted => Outcome::Interrupted(result.change),
+        TargetStatus::Failed | TargetStatus::RollbackFailed | TargetStatus::NotStarted => {
+            Outcome::Failure(result.change)
+        }
     }
-    Ok(())
 }
 
 /// A target that ended in a failure of our own.
-pub const fn failed(failure: FailureReport, took: Duration) -> TargetResult {
+pub const fn failed(failure: FailureReport, change: Change) -> TargetResult {
     TargetResult {
         status: TargetStatus::Failed,
         revision_before: None,
         revision_after: None,
+        change,
         findings: Vec::new(),
+        checks: Vec::new(),
         failure: Some(failure),
-        took,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::event::{Action, Event};
-    use crate::targets::Stage;
-
-    fn plan(name: &str) -> TargetPlan {
-        TargetPlan {
-            cluster: name.to_owned(),
-            context: name.to_owned(),
-            stage: String::new(),
-            uid: String::new(),
-            revision: None,
-            action: Action::Install,
-            reason: String::new(),
-            identity_changes: Vec::new(),
-        }
-    }
-
-    fn stages() -> Vec<Stage> {
-        vec![
-            Stage {
-                name: "canary".into(),
-                max_concurrency: 1,
-                max_failures: 0,
-                targets: vec![0],
-            },
-            Stage {
-                name: "prod".into(),
-                max_concurrency: 2,
-                max_failures: 0,
-                targets: vec![1, 2],
-            },
-        ]
-    }
-
-    fn success() -> TargetResult {
-        TargetResult {
-            status: TargetStatus::Upgraded,
-            failure: None,
-            ..failed(FailureReport::new(Step::Helm, ""), Duration::ZERO)
-        }
-    }
-
-    async fn events_of<F>(
-        work: impl Fn(usize, Progress) -> F,
-        interrupt: &Interrupt,
-    ) -> (Vec<String>, Summary)
-    where
-        F: Future<Output = TargetResult> + Send + 'static,
-    {
-        let mut seen = Vec::new();
-        let mut events = Events::new(|event: &Event| {
-            seen.push(serde_json::to_value(event).unwrap());
-            Ok(())
-        });
-        let targets = ["a", "b", "c"].map(plan);
-        let summary = run(Rollout::new(stages()), &targets, work, interrupt, &mut events).await;
-        for (index, event) in seen.iter().enumerate() {
-            assert_eq!(event["seq"], index + 1);
-        }
-        let names = seen
-            .iter()
-            .map(|event| {
-                let subject = event["cluster"]
-                    .as_str()
-                    .or(event["stage"].as_str())
-                    .unwrap_or_default();
-                format!("{} {subject}", event["type"].as_str().unwrap())
-            })
-            .collect();
-        (names, summary)
-    }
-
-    #[tokio::test]
-    async fn progress_comes_before_the_end_of_its_target() {
-        let work = |_, progress: Progress| async move {
-            progress.say("helm upgrade");
-            success()
-        };
-        let (names, summary) = events_of(work, &Interrupt::new()).await;
-        assert_eq!(
-            &names[..5],
-            [
-                "stage-started canary",
-                "target-started a",
-                "target-progress a",
-                "target-finished a",
-                "stage-finished canary"
-            ]
-        );
-        assert_eq!(summary.status(None), ExitStatus::Ok);
-    }
-
-    #[tokio::test]
-    async fn a_panic_is_a_failure_of_its_target() {
-        let work = |target, _| async move {
-            assert_ne!(target, 0, "this is meant to panic");
-            success()
-        };
-        let (names, summary) = events_of(work, &Interrupt::new()).await;
-        assert_eq!(names.last().unwrap(), "stage-finished canary");
-        assert_eq!(summary.status(None), ExitStatus::Stopped);
-    }
-
-    #[tokio::test]
-    async fn an_interrupt_lets_running_targets_end_and_starts_none() {
-        let interrupt = Interrupt::new();
-        let raised = interrupt.clone();
-        let work = move |_, _| {
-            raised.raise(ExitStatus::Terminated);
-            async { success() }
-        };
-        let (names, summary) = events_of(work, &interrupt).await;
-        assert_eq!(
-            names,
-            [
-                "stage-started canary",
-                "target-started a",
-                "cancel-started ",
-                "target-finished a",
-                "stage-finished canary"
-            ]
-        );
-        assert_eq!(summary.end, End::Cancelled);
-        assert_eq!(summary.status(interrupt.status()), ExitStatus::Terminated);
+        took: Duration::ZERO,
     }
 }

@@ -3,23 +3,34 @@
 //! Only what the file says. Paths are relative to the file; nothing here reads a cluster.
 
 pub mod amount;
+mod clusters;
+mod file;
 mod rollout;
 pub mod selector;
+mod verify;
 
-pub use rollout::{FailureStrategy, OnFailureSpec, RolloutSpec, StageSpec, Unmatched, Unreachable};
+pub use clusters::{AzureDiscovery, ClusterSpec, DiscoverSpec, LabelsFrom};
+pub use file::{FleetError, FleetText, SCHEMA};
+pub use rollout::{
+    Approval, FailureStrategy, FirstInstall, GateSpec, OnFailureSpec, RolloutSpec, StageSpec, Unmatched,
+    Unreachable,
+};
+
+pub use verify::{CommandSpec, HelmTestSpec, HttpSpec, VerifySpec};
 
 use aks_shared::args::parse_duration;
-use aks_shared::format::{self, FormatError};
+use aks_shared::format;
 use serde::de::{self, Deserializer, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// The content of a fleet file.
 #[derive(Debug, Clone, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Fleet {
     /// The version of the file's grammar.
@@ -50,6 +61,9 @@ pub struct Fleet {
     pub discover: DiscoverSpec,
     /// In which order; without it all at once.
     pub rollout: Option<RolloutSpec>,
+    /// How a release is verified, beside the token exchange of its identities.
+    #[serde(default)]
+    pub verify: Vec<VerifySpec>,
     /// Where reports are written.
     #[serde(default)]
     pub report: ReportSpec,
@@ -57,6 +71,7 @@ pub struct Fleet {
 
 /// The versions of the grammar that are understood.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub enum ApiVersion {
     /// The only one yet.
     #[serde(rename = "helmfleet/v1alpha1")]
@@ -65,6 +80,7 @@ pub enum ApiVersion {
 
 /// The kinds of files that are understood.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub enum Kind {
     /// A fleet.
     Fleet,
@@ -72,6 +88,7 @@ pub enum Kind {
 
 /// The Helm release, the same on every cluster.
 #[derive(Debug, Clone, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ReleaseSpec {
     /// Its name.
@@ -85,19 +102,32 @@ pub struct ReleaseSpec {
 
 /// Which chart.
 #[derive(Debug, Clone, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ChartSpec {
-    /// A chart folder or a packaged chart.
+    /// A chart folder, a packaged chart, `REPOSITORY/CHART` of a repository that helm knows, a chart of `repo`, or an
+    /// `oci://` reference.
     #[serde(rename = "ref")]
     pub reference: String,
+    /// URL of a chart repository; helm need not know it.
+    pub repo: Option<String>,
+    /// The version of a chart that is pulled; without it the newest one.
+    pub version: Option<String>,
+    /// Further arguments of `helm pull`, passed as they are.
+    #[serde(default)]
+    pub pull_args: Vec<String>,
+    /// Digest that the chart must have, `sha256:…` as the reports tell it.
+    pub digest: Option<String>,
 }
 
 /// How Helm is run.
 #[derive(Debug, Clone, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct HelmSpec {
     /// Helm's own bound on each of its waits.
     #[serde(deserialize_with = "duration")]
+    #[cfg_attr(test, schemars(with = "String"))]
     pub timeout: Duration,
     /// Whether Helm waits until the release is ready.
     pub wait: bool,
@@ -123,6 +153,7 @@ impl Default for HelmSpec {
 
 /// What happens to values that an earlier revision was given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum ValuesPolicy {
     /// They are dropped: the chart's defaults and the fleet's values alone.
@@ -145,6 +176,7 @@ pub struct ValuesSpec {
 
 /// An identity that each cluster gets one of.
 #[derive(Debug, Clone, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct IdentitySpec {
     /// The service account that becomes it, in the release's namespace.
@@ -168,6 +200,7 @@ pub struct IdentitySpec {
 
 /// Who makes and annotates the service account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum ServiceAccountOwner {
     /// The chart; before its first install the account is created for the release to adopt.
@@ -179,36 +212,9 @@ pub enum ServiceAccountOwner {
     Chart,
 }
 
-/// One cluster.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct ClusterSpec {
-    /// The name by which reports and templates know it.
-    pub name: String,
-    /// The kubeconfig context that leads to it.
-    pub context: String,
-    /// Its ARM id; what the context reaches must be this.
-    pub id: Option<String>,
-    /// Labels for selectors and templates.
-    #[serde(default)]
-    pub labels: BTreeMap<String, String>,
-    /// Values files for this cluster alone, after those of the fleet.
-    #[serde(default)]
-    pub values: Vec<ValuesSpec>,
-}
-
-/// Clusters found in the kubeconfig.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
-pub struct DiscoverSpec {
-    /// Globs of contexts.
-    pub contexts: Vec<String>,
-    /// Globs of contexts that are left out.
-    pub exclude: Vec<String>,
-}
-
 /// Where reports are written.
 #[derive(Debug, Clone, Default, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct ReportSpec {
     /// The folder; without it no reports are written.
@@ -218,7 +224,8 @@ pub struct ReportSpec {
 }
 
 /// A kind of report.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, clap::ValueEnum)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum ReportFormat {
     /// `report.json`.
@@ -227,6 +234,8 @@ pub enum ReportFormat {
     Junit,
     /// `report.md`.
     Markdown,
+    /// `report.html`.
+    Html,
 }
 
 impl ReportSpec {
@@ -236,115 +245,32 @@ impl ReportSpec {
     }
 }
 
-/// A fleet file cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum FleetError {
-    /// The file cannot be read.
-    #[error("cannot read the fleet file {}", path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// The file is no fleet.
-    #[error("{} is no fleet file", path.display())]
-    Parse {
-        /// The file.
-        path: PathBuf,
-        /// Where and why.
-        source: FormatError,
-    },
-    /// The file contradicts itself.
-    #[error("the fleet file {} cannot be used", path.display())]
-    Invalid {
-        /// The file.
-        path: PathBuf,
-        /// Every problem, with its key.
-        problems: Vec<String>,
-    },
-}
-
-impl Fleet {
-    /// Reads a fleet file and checks what can be checked without clusters.
-    pub fn load(path: &Path) -> Result<Self, FleetError> {
-        let text = std::fs::read_to_string(path).map_err(|source| FleetError::Read {
-            path: path.to_owned(),
-            source,
-        })?;
-        let fleet: Self = format::from_yaml(&text).map_err(|source| FleetError::Parse {
-            path: path.to_owned(),
-            source,
-        })?;
-        let problems = fleet.problems();
-        if problems.is_empty() {
-            Ok(fleet)
-        } else {
-            Err(FleetError::Invalid {
-                path: path.to_owned(),
-                problems,
-            })
-        }
-    }
-
-    fn problems(&self) -> Vec<String> {
-        let mut problems = Vec::new();
-        let mut name = |key: &str, text: &str, longest: usize| {
-            let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-            let edges = text.starts_with('-') || text.ends_with('-');
-            if text.is_empty() || text.len() > longest || edges || !text.chars().all(plain) {
-                problems.push(format!(
-                    "{key}: {text:?} is not 1 to {longest} lower-case letters, digits and '-'"
-                ));
-            }
-        };
-        // Helm's own bound on release names.
-        name("release.name", &self.release.name, 53);
-        name("release.namespace", &self.release.namespace, 63);
-        for (key, identity) in &self.identities {
-            for (index, secret) in identity.secrets.iter().enumerate() {
-                if let Err(error) = secret.parse::<aks_shared::identity::SecretRef>() {
-                    problems.push(format!("identities.{key}.secrets[{index}]: {error}"));
-                }
-            }
-            let account = aks_shared::identity::ServiceAccountRef::new(
-                self.release.namespace.clone(),
-                identity.service_account.clone(),
-            );
-            if let Err(error) = account {
-                problems.push(format!("identities.{key}.serviceAccount: {error}"));
-            }
-        }
-        let mut seen = BTreeSet::new();
-        for (index, cluster) in self.clusters.iter().enumerate() {
-            if !seen.insert(&cluster.name) {
-                problems.push(format!(
-                    "clusters[{index}].name: {:?} is there twice",
-                    cluster.name
-                ));
-            }
-        }
-        let mut seen = BTreeSet::new();
-        for (index, stage) in self
-            .rollout
-            .iter()
-            .flat_map(|rollout| &rollout.stages)
-            .enumerate()
-        {
-            if !seen.insert(&stage.name) {
-                problems.push(format!(
-                    "rollout.stages[{index}].name: {:?} is there twice",
-                    stage.name
-                ));
-            }
-        }
-        problems
-    }
-}
-
 fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
-    let text = String::deserialize(deserializer)?;
-    parse_duration(&text).map_err(|why| de::Error::custom(format!("{text:?} is no duration: {why}")))
+    format::parsed(deserializer, |text| {
+        parse_duration(text).map_err(|why| format!("{text:?} is no duration: {why}"))
+    })
+}
+
+#[cfg(test)]
+impl schemars::JsonSchema for ValuesSpec {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "ValuesSpec".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({
+            "description": "A values file, or an address that Helm itself reads (`secrets://…`); may hold {{ }}.",
+            "oneOf": [{"type": "string"}, {
+                "type": "object",
+                "properties": {
+                    "file": {"description": "The file.", "type": "string"},
+                    "optional": {"description": "Whether the file may be absent.", "type": "boolean", "default": false},
+                },
+                "additionalProperties": false,
+                "required": ["file"],
+            }],
+        })
+    }
 }
 
 impl<'de> Deserialize<'de> for ValuesSpec {
@@ -380,72 +306,5 @@ impl<'de> Deserialize<'de> for ValuesSpec {
             }
         }
         deserializer.deserialize_any(ValuesVisitor)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::amount::Amount;
-    use super::*;
-
-    const SMALL: &str = r#"
-apiVersion: helmfleet/v1alpha1
-kind: Fleet
-release: {name: orders, namespace: shop, createNamespace: true}
-chart: {ref: ./charts/orders}
-helm: {timeout: 10m}
-values: [a.yaml, {file: "values/{{ cluster.labels.env }}.yaml", optional: true}]
-identities:
-  orders: {serviceAccount: orders, secrets: [kv-central/db-password]}
-overrides: {serviceAccount: {name: orders}}
-clusters:
-  - {name: weu-1, context: aks-weu-1, labels: {ring: "0"}}
-rollout:
-  stages:
-    - {name: canary, selector: "ring=0", maxConcurrency: 1}
-    - {name: prod, selector: "ring!=0", maxConcurrency: 25%, maxFailures: 1}
-report: {dir: out, formats: [json, junit]}
-"#;
-
-    fn load(text: &str) -> Result<Fleet, FleetError> {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("helm-fleet.yaml");
-        std::fs::write(&path, text).unwrap();
-        Fleet::load(&path)
-    }
-
-    fn explain(error: &FleetError) -> String {
-        format!("{error}: {}", aks_shared::causes(error).join(": "))
-    }
-
-    #[test]
-    fn a_fleet_is_read() {
-        let fleet = load(SMALL).unwrap();
-        assert_eq!(fleet.helm.timeout, Duration::from_mins(10));
-        assert!(fleet.helm.wait);
-        assert!(!fleet.values[0].optional && fleet.values[1].optional);
-        let stages = &fleet.rollout.as_ref().unwrap().stages;
-        assert_eq!(stages[1].max_concurrency, Amount::Percent(25));
-        assert_eq!(stages[0].max_failures, Amount::Count(0));
-        assert!(fleet.report.wants(ReportFormat::Junit) && !fleet.report.wants(ReportFormat::Markdown));
-    }
-
-    #[test]
-    fn an_unknown_key_is_named_with_its_place() {
-        let error = load(&SMALL.replace("maxFailures", "maxFailurs")).unwrap_err();
-        let text = explain(&error);
-        assert!(text.contains("maxFailurs") && text.contains("stages"), "{text}");
-    }
-
-    #[test]
-    fn every_contradiction_is_listed() {
-        let text = SMALL.replace("name: orders, namespace: shop", "name: Orders, namespace: shop");
-        let text = text
-            .replace("kv-central/db-password", "db-password")
-            .replace("name: prod", "name: canary");
-        let Err(FleetError::Invalid { problems, .. }) = load(&text) else {
-            panic!("it was accepted")
-        };
-        assert_eq!(problems.len(), 3, "{problems:?}");
     }
 }

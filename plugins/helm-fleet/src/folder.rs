@@ -1,6 +1,7 @@
 //! The run's own folder: what helm reads, as it was when the run looked at it. A file that changes during a
 //! rollout, the kubeconfig as well as a chart, must not reach its later stages.
 
+use crate::digest::Hasher;
 use aks_shared::kubeconfig::Kubeconfig;
 use std::fs::OpenOptions;
 use std::io::{self, Write};
@@ -31,29 +32,19 @@ impl RunFolder {
 
     /// Keeps the merged kubeconfig as one file.
     pub fn keep_kubeconfig(&self, kubeconfig: &Kubeconfig) -> io::Result<PathBuf> {
-        let mut file = kubeconfig.file().clone();
-        let clusters = file
-            .clusters
-            .iter_mut()
-            .filter_map(|named| named.cluster.as_mut());
-        for cluster in clusters {
-            make_absolute(&mut cluster.certificate_authority)?;
-        }
-        let users = file
-            .auth_infos
-            .iter_mut()
-            .filter_map(|named| named.auth_info.as_mut());
-        for user in users {
-            make_absolute(&mut user.client_certificate)?;
-            make_absolute(&mut user.client_key)?;
-            make_absolute(&mut user.token_file)?;
-            let command = user.exec.as_mut().map(|exec| &mut exec.command);
-            // A bare name is looked for on the path.
-            if let Some(command) = command.filter(|command| is_path(command.as_ref())) {
-                make_absolute(command)?;
-            }
-        }
+        let file = self_contained(kubeconfig)?;
         self.write("kubeconfig.json", &serde_json::to_vec(&file)?)
+    }
+
+    /// Keeps it once more for programs that take the current context.
+    pub fn keep_kubeconfig_of(&self, kubeconfig: &Kubeconfig, context: &str) -> io::Result<PathBuf> {
+        let mut file = self_contained(kubeconfig)?;
+        file.current_context = Some(context.to_owned());
+        // A context's name may be no file's.
+        let name = Hasher::new("context").bytes("name", context.as_bytes()).hex();
+        let name = format!("kubeconfig-{}.json", &name[..12]);
+        self.replace(&name, &serde_json::to_vec(&file)?)?;
+        Ok(self.path().join(name))
     }
 
     /// Writes a file that only its owner can read.
@@ -70,12 +61,45 @@ impl RunFolder {
         Ok(path)
     }
 
+    /// Writes such a file anew; whoever reads it meanwhile sees the old content or the new one.
+    pub fn replace(&self, name: &str, content: &[u8]) -> io::Result<()> {
+        let new = self.write(&format!("{name}.new"), content)?;
+        std::fs::rename(new, self.path().join(name))
+    }
+
     /// Copies a file, or a folder with all that is in it; links are followed.
     pub fn copy(&self, source: &Path, name: &str) -> io::Result<PathBuf> {
         let copy = self.path().join(name);
         copy_all(source, &copy)?;
         Ok(copy)
     }
+}
+
+/// The kubeconfig with all its paths made absolute: helm starts them at the folder of the file that it reads.
+fn self_contained(kubeconfig: &Kubeconfig) -> io::Result<kube::config::Kubeconfig> {
+    let mut file = kubeconfig.file().clone();
+    let clusters = file
+        .clusters
+        .iter_mut()
+        .filter_map(|named| named.cluster.as_mut());
+    for cluster in clusters {
+        make_absolute(&mut cluster.certificate_authority)?;
+    }
+    let users = file
+        .auth_infos
+        .iter_mut()
+        .filter_map(|named| named.auth_info.as_mut());
+    for user in users {
+        make_absolute(&mut user.client_certificate)?;
+        make_absolute(&mut user.client_key)?;
+        make_absolute(&mut user.token_file)?;
+        let command = user.exec.as_mut().map(|exec| &mut exec.command);
+        // A bare name is looked for on the path.
+        if let Some(command) = command.filter(|command| is_path(command.as_ref())) {
+            make_absolute(command)?;
+        }
+    }
+    Ok(file)
 }
 
 fn copy_all(source: &Path, copy: &Path) -> io::Result<()> {
@@ -137,6 +161,16 @@ mod tests {
         assert_eq!(value["users"][0]["user"]["exec"]["args"][0], "get-token");
         drop(run);
         assert!(!kept.exists());
+    }
+
+    #[test]
+    fn a_file_is_replaced_again_and_again() {
+        let run = RunFolder::create().unwrap();
+        let path = run.write("token", b"1").unwrap();
+        for content in ["2", "3"] {
+            run.replace("token", content.as_bytes()).unwrap();
+            assert_eq!(std::fs::read_to_string(&path).unwrap(), content);
+        }
     }
 
     #[test]

@@ -6,7 +6,7 @@ pub mod process;
 pub mod redact;
 pub mod version;
 
-use crate::fleet::{HelmSpec, ValuesPolicy};
+use crate::fleet::{HelmSpec, ReleaseSpec, ValuesPolicy};
 use crate::values::ValuesFile;
 use std::ffi::OsString;
 use std::path::Path;
@@ -74,17 +74,7 @@ pub fn upgrade_arguments(
         .into(),
     );
     push_values(&mut arguments, request);
-    if settings.wait {
-        arguments.push(
-            if version.major >= 4 {
-                "--wait=watcher"
-            } else {
-                "--wait"
-            }
-            .into(),
-        );
-    }
-    arguments.extend(["--timeout".into(), go_duration(settings.timeout).into()]);
+    push_waiting(&mut arguments, version, settings);
     arguments.extend(["--history-max".into(), settings.history_max.to_string().into()]);
     if !upgrade.labels.is_empty() {
         let labels: Vec<String> = upgrade
@@ -99,11 +89,86 @@ pub fn upgrade_arguments(
     arguments
 }
 
+/// The arguments of `helm rollback` to a revision of a release.
+pub fn rollback_arguments(
+    version: &HelmVersion,
+    release: &ReleaseSpec,
+    context: &str,
+    revision: u32,
+    settings: &HelmSpec,
+) -> Vec<OsString> {
+    let mut arguments: Vec<OsString> = ["rollback", &release.name].map(Into::into).into();
+    arguments.push(revision.to_string().into());
+    arguments.extend(["--kube-context", context, "--namespace", &release.namespace].map(Into::into));
+    push_waiting(&mut arguments, version, settings);
+    arguments.extend(["--history-max".into(), settings.history_max.to_string().into()]);
+    arguments
+}
+
+/// The arguments of `helm uninstall`.
+pub fn uninstall_arguments(release: &ReleaseSpec, context: &str, settings: &HelmSpec) -> Vec<OsString> {
+    let mut arguments: Vec<OsString> = ["uninstall", &release.name].map(Into::into).into();
+    arguments.extend(["--kube-context", context, "--namespace", &release.namespace].map(Into::into));
+    if settings.wait {
+        arguments.push("--wait".into());
+    }
+    arguments.extend(["--timeout".into(), go_duration(settings.timeout).into()]);
+    arguments
+}
+
+/// Whether the logs of test pods are told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Logs {
+    /// They are.
+    Told,
+    /// They are not.
+    Untold,
+}
+
+/// The arguments of `helm test`.
+pub fn test_arguments(
+    release: &ReleaseSpec,
+    context: &str,
+    settings: &HelmSpec,
+    logs: Logs,
+) -> Vec<OsString> {
+    let mut arguments: Vec<OsString> = ["test", &release.name].map(Into::into).into();
+    arguments.extend(["--kube-context", context, "--namespace", &release.namespace].map(Into::into));
+    arguments.extend(["--timeout".into(), go_duration(settings.timeout).into()]);
+    if logs == Logs::Told {
+        arguments.push("--logs".into());
+    }
+    arguments
+}
+
+fn push_waiting(arguments: &mut Vec<OsString>, version: &HelmVersion, settings: &HelmSpec) {
+    if settings.wait {
+        let wait = if version.major >= 4 {
+            "--wait=watcher"
+        } else {
+            "--wait"
+        };
+        arguments.push(wait.into());
+    }
+    arguments.extend(["--timeout".into(), go_duration(settings.timeout).into()]);
+}
+
+/// How many API versions one argument names: a single one may not be longer than 128 KiB on Linux.
+const APIS_AT_ONCE: usize = 500;
+
 /// The arguments of `helm template`, for a server of the given version and for a release that exists or not.
-pub fn template_arguments(request: &Request<'_>, kube_version: &str, is_upgrade: bool) -> Vec<OsString> {
+pub fn template_arguments(
+    request: &Request<'_>,
+    kube_version: &str,
+    apis: &[String],
+    is_upgrade: bool,
+) -> Vec<OsString> {
     let mut arguments: Vec<OsString> = ["template", request.release].map(Into::into).into();
     arguments.push(request.chart.into());
     arguments.extend(["--namespace", request.namespace, "--kube-version", kube_version].map(Into::into));
+    for apis in apis.chunks(APIS_AT_ONCE) {
+        arguments.extend(["--api-versions".into(), apis.join(",").into()]);
+    }
     if is_upgrade {
         arguments.push("--is-upgrade".into());
     }
@@ -150,7 +215,7 @@ fn push_values(arguments: &mut Vec<OsString>, request: &Request<'_>) {
         arguments.push("--values".into());
         arguments.push(match file {
             ValuesFile::Local { path, .. } => path.into(),
-            ValuesFile::Remote(address) => address.into(),
+            ValuesFile::Remote { address, .. } => address.into(),
         });
     }
     arguments.extend(["--values".into(), request.overrides.into()]);
@@ -172,7 +237,10 @@ mod tests {
                 path: PathBuf::from("base.yaml"),
                 digest: String::new(),
             },
-            ValuesFile::Remote("secrets://prod.yaml".into()),
+            ValuesFile::Remote {
+                address: "secrets://prod.yaml".into(),
+                content: None,
+            },
         ];
         let request = Request {
             release: "orders",
@@ -221,10 +289,15 @@ mod tests {
             settings: &settings,
         };
         let text = |is_upgrade| {
-            let list = template_arguments(&request, "v1.34.0", is_upgrade);
+            let list = template_arguments(
+                &request,
+                "v1.34.0",
+                &["x.io/v1".to_owned(), "x.io/v1/Y".to_owned()],
+                is_upgrade,
+            );
             list.join(std::ffi::OsStr::new("|")).into_string().unwrap()
         };
-        let start = "template|orders|charts/orders|--namespace|shop|--kube-version|v1.34.0|";
+        let start = "template|orders|charts/orders|--namespace|shop|--kube-version|v1.34.0|--api-versions|x.io/v1,x.io/v1/Y|";
         assert_eq!(text(false), format!("{start}--values|o.json|--set|a=1"));
         assert_eq!(
             text(true),
@@ -249,6 +322,27 @@ mod tests {
             ..HelmSpec::default()
         };
         assert!(!arguments("v4.2.4", &settings).contains("--wait"));
+    }
+
+    #[test]
+    fn a_rollback_names_its_revision() {
+        let release = ReleaseSpec {
+            name: "orders".into(),
+            namespace: "shop".into(),
+            create_namespace: true,
+        };
+        let version = "v3.21.4".parse().unwrap();
+        let text =
+            |arguments: Vec<OsString>| arguments.join(std::ffi::OsStr::new("|")).into_string().unwrap();
+        let settings = HelmSpec::default();
+        assert_eq!(
+            text(rollback_arguments(&version, &release, "aks-weu-1", 3, &settings)),
+            "rollback|orders|3|--kube-context|aks-weu-1|--namespace|shop|--wait|--timeout|300000ms|--history-max|10"
+        );
+        assert_eq!(
+            text(uninstall_arguments(&release, "aks-weu-1", &settings)),
+            "uninstall|orders|--kube-context|aks-weu-1|--namespace|shop|--wait|--timeout|300000ms"
+        );
     }
 
     #[test]

@@ -66,7 +66,8 @@ pub async fn establish<S: FnMut(&Event) -> io::Result<()>>(
         .collect())
 }
 
-async fn establish_one(
+/// Sets up the identities of one target; what happens is told through `sender`.
+pub(crate) async fn establish_one(
     azure: Option<&Azure>,
     target: &Target,
     interrupt: &Interrupt,
@@ -147,6 +148,7 @@ async fn apply(
                 identity: name.clone(),
                 client_id,
                 changed,
+                notes: identity.plan.notes.clone(),
                 outcome,
             });
             return Err(failed(&error));
@@ -156,6 +158,7 @@ async fn apply(
         identity: name.clone(),
         client_id: Some(outcome.client_id.clone()),
         changed: outcome.changes.len(),
+        notes: identity.plan.notes.clone(),
         outcome: serde_json::to_value(&outcome).unwrap_or_default(),
     };
     if !identity.plan.is_empty() {

@@ -45,6 +45,11 @@ impl Manifests {
         Ok(Self(objects))
     }
 
+    /// All objects.
+    pub fn objects(&self) -> impl Iterator<Item = &Value> {
+        self.0.iter()
+    }
+
     /// Why the identity would not reach a pod, if so.
     pub fn obstacle(&self, carrier: &Carrier<'_>) -> Option<String> {
         let pods: Vec<&Value> = self.0.iter().flat_map(pod_templates).collect();

@@ -1,9 +1,13 @@
 //! The plan of a run, for people and as a document.
 
+use crate::decision::Desired;
 use crate::event::{Action, RunPlan, StagePlan, TargetPlan};
+use crate::fleet::{ClusterSpec, FailureStrategy, FirstInstall};
 use crate::preflight::{Subject, Target};
 use crate::report::API_VERSION;
 use crate::reporter::lines::count;
+use crate::target::placeholders;
+use crate::values::Values;
 use aks_shared::ExitStatus;
 use kubectl_wi_setup::Plan;
 use serde::Serialize;
@@ -58,6 +62,12 @@ pub fn stages_and_targets(subject: &Subject, targets: &[Target]) -> (Vec<StagePl
         name: stage.name.clone(),
         max_concurrency: stage.max_concurrency,
         max_failures: stage.max_failures,
+        max_per_label: stage
+            .label_limits
+            .iter()
+            .map(|limit| (limit.label.clone(), limit.max))
+            .collect(),
+        gates: stage.gates.iter().map(ToString::to_string).collect(),
         targets: stage.targets.iter().map(name).collect(),
     });
     let planned = targets.iter().enumerate().map(|(index, target)| {
@@ -81,19 +91,42 @@ pub fn stages_and_targets(subject: &Subject, targets: &[Target]) -> (Vec<StagePl
             stage: stage.map(|stage| stage.name.clone()).unwrap_or_default(),
             uid: target.uid.clone(),
             revision: target.record.as_ref().map(|record| record.revision),
+            restore: target
+                .record
+                .as_ref()
+                .and_then(|record| record.restore(&subject.run)),
             action: target.action,
             reason: target.reason.clone(),
+            inputs: inputs(subject, &target.spec),
             identity_changes: changes.collect(),
+            kept_values: target.kept.iter().map(ToString::to_string).collect(),
         }
     });
     (stages.collect(), planned.collect())
 }
 
+/// Digest of what a target is to become, with placeholders for the ids of its identities.
+pub(crate) fn inputs(subject: &Subject, spec: &ClusterSpec) -> String {
+    desired(subject, spec).map_or_else(String::new, |desired| desired.digest)
+}
+
+/// What a target is to become, with placeholders for the ids of its identities; none when that cannot be told.
+pub(crate) fn desired(subject: &Subject, spec: &ClusterSpec) -> Option<Desired> {
+    let (fleet, identities) = (&subject.fleet, placeholders(&subject.fleet));
+    let values = Values::of(fleet, &subject.files, spec, &identities).ok()?;
+    Some(Desired::new(fleet, &subject.chart, values))
+}
+
 /// Whether there is nothing to do on any target.
 pub fn is_empty(plan: &RunPlan) -> bool {
-    plan.targets
-        .iter()
-        .all(|target| target.action == Action::Nothing && target.identity_changes.is_empty())
+    work(plan) == 0
+}
+
+/// On how many targets there is something to do.
+pub fn work(plan: &RunPlan) -> usize {
+    let is_work =
+        |target: &&TargetPlan| target.action != Action::Nothing || !target.identity_changes.is_empty();
+    plan.targets.iter().filter(is_work).count()
 }
 
 /// The plan for people.
@@ -114,8 +147,26 @@ fn write(plan: &RunPlan, text: &mut String) -> std::fmt::Result {
         chart.version,
         chart.digest.get(..12).unwrap_or(&chart.digest)
     )?;
+    if plan.command == "upgrade" {
+        let on_failure = match plan.on_failure {
+            FailureStrategy::Pause => "leave every cluster as it is",
+            FailureStrategy::RollbackFailed => "roll back the clusters that failed",
+            FailureStrategy::RollbackStage => "roll back the stage",
+            FailureStrategy::RollbackAll => "roll back every cluster that was changed",
+        };
+        let first = match (plan.on_failure, plan.first_install) {
+            (FailureStrategy::Pause, _) => "",
+            (_, FirstInstall::Keep) => "; first installs stay",
+            (_, FirstInstall::Uninstall) => "; first installs are uninstalled",
+        };
+        writeln!(text, "when a stage fails: {on_failure}{first}")?;
+    }
+    if plan.command == "uninstall" {
+        let kept = "identities, namespaces and custom resource definitions stay";
+        writeln!(text, "{kept}; identities are taken away by kubectl wi remove")?;
+    }
     for stage in &plan.stages {
-        writeln!(
+        write!(
             text,
             "stage {}: {}, {} at once, {} allowed",
             stage.name,
@@ -123,6 +174,13 @@ fn write(plan: &RunPlan, text: &mut String) -> std::fmt::Result {
             stage.max_concurrency,
             count(stage.max_failures, "failure")
         )?;
+        for (label, max) in &stage.max_per_label {
+            write!(text, ", {max} at once per {label}")?;
+        }
+        for gate in &stage.gates {
+            write!(text, ", then {gate}")?;
+        }
+        writeln!(text)?;
         for target in plan.targets.iter().filter(|target| target.stage == stage.name) {
             let sign = if target.action == Action::Nothing {
                 " "
@@ -134,6 +192,18 @@ fn write(plan: &RunPlan, text: &mut String) -> std::fmt::Result {
                 (Action::Upgrade, Some(revision)) => format!("upgrade revision {revision}"),
                 (Action::Upgrade, None) => "upgrade".to_owned(),
                 (Action::RepairIdentity, _) => "repair the identity".to_owned(),
+                (Action::Rollback, revision) => {
+                    let number =
+                        |revision: Option<u32>| revision.map_or("none".to_owned(), |n| n.to_string());
+                    format!(
+                        "roll back revision {} to {}",
+                        number(revision),
+                        number(target.restore)
+                    )
+                }
+                (Action::Uninstall, _) => "uninstall".to_owned(),
+                (Action::TryLater, _) => "unreachable, tried again in its stage".to_owned(),
+                (Action::LeaveOut, _) => "unreachable, left out".to_owned(),
                 (Action::Nothing, _) => "nothing to do".to_owned(),
             };
             writeln!(
@@ -143,6 +213,10 @@ fn write(plan: &RunPlan, text: &mut String) -> std::fmt::Result {
             )?;
             for change in &target.identity_changes {
                 writeln!(text, "      {change}")?;
+            }
+            if !target.kept_values.is_empty() {
+                let keys = target.kept_values.join(", ");
+                writeln!(text, "      = values of the cluster that are kept: {keys}")?;
             }
         }
     }
@@ -163,6 +237,7 @@ mod tests {
         assert_eq!(
             render(&plan),
             "release shop/orders, chart orders 0.1.0 (digest dddddddddddd)\n\
+             when a stage fails: leave every cluster as it is\n\
              stage canary: 1 cluster, 1 at once, 0 failures allowed\n  \
              ~ weu-1 (aks-weu-1): upgrade revision 3: the chart differs\n\
              stage prod: 2 clusters, 1 at once, 0 failures allowed\n  \

@@ -3,18 +3,22 @@
 //! Also the mark by which a revision says that it was verified. It is bound to digest and revision, because Helm
 //! copies labels forward: a mark on another revision than its own means nothing.
 
+mod packed;
+mod revision;
+
+pub(crate) use packed::{pack, unpack};
+pub use revision::Revision;
+
 use crate::digest::LABEL_DIGITS;
 use aks_shared::cluster::{Cluster, ClusterError};
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
-use flate2::read::GzDecoder;
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
 use kube::Api;
-use kube::api::{ListParams, Patch, PatchParams};
+use kube::api::{Patch, PatchParams};
+use revision::{is_marked, mark};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use std::io::Read;
 
 /// Label with the digest of what a revision was made of.
 pub const DIGEST_LABEL: &str = "helm-fleet/digest";
@@ -23,6 +27,15 @@ pub const VERIFIED_LABEL: &str = "helm-fleet/verified";
 /// Label with the number of the revision that this tool wrote. Helm copies labels forward through an upgrade by hand,
 /// and the copy then names another revision than the one it is on.
 pub const REVISION_LABEL: &str = "helm-fleet/revision";
+/// Label with the id of the run that wrote the revision; means something only together with [`REVISION_LABEL`].
+pub const RUN_LABEL: &str = "helm-fleet/run";
+/// Label of a revision by which this tool went back to an earlier one: its own number and the earlier one's (`5.2`),
+/// because Helm copies it forward as well.
+pub const RESTORED_LABEL: &str = "helm-fleet/restored";
+
+/// Label with the digest of what a revision was made of, but for the ids of identities: what is at target can then be
+/// told without asking Azure.
+pub const INPUTS_LABEL: &str = "helm-fleet/inputs";
 
 /// The newest revision of a release.
 #[derive(Debug, Clone)]
@@ -37,10 +50,16 @@ pub struct Record {
     pub chart_version: String,
     /// The values that the user gave, merged.
     pub config: Value,
+    /// The values of the last revision that this tool wrote, when the newest is somebody else's and that one is kept.
+    pub base: Option<Value>,
     /// What the revision consists of, as Helm rendered it.
     pub manifest: String,
+    /// When Helm wrote it; none when the record does not tell.
+    pub deployed_at: Option<Timestamp>,
     /// Labels of the Secret, Helm's own among them.
     pub labels: BTreeMap<String, String>,
+    /// All revisions that are kept, as far as their labels tell of them.
+    pub revisions: Vec<Revision>,
     secret: String,
 }
 
@@ -78,6 +97,7 @@ struct Stored {
 #[derive(Debug, Deserialize)]
 struct StoredInfo {
     status: String,
+    last_deployed: Option<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -94,6 +114,11 @@ struct StoredMetadata {
     version: String,
 }
 
+fn unread(cluster: &Cluster, namespace: &str, release: &str, source: kube::Error) -> ReleaseError {
+    let what = format!("the revisions of release {namespace}/{release}");
+    cluster.request_error(&what, source).into()
+}
+
 impl Record {
     /// Reads the newest revision of a release; none when it was never installed.
     pub async fn latest(
@@ -101,59 +126,55 @@ impl Record {
         namespace: &str,
         release: &str,
     ) -> Result<Option<Self>, ReleaseError> {
-        let secrets = Api::<Secret>::namespaced(cluster.client.clone(), namespace);
-        let failed = |source| {
-            cluster.request_error(&format!("the revisions of release {namespace}/{release}"), source)
-        };
-        let query = ListParams::default().labels(&format!("owner=helm,name={release}"));
-        let list = secrets.list_metadata(&query).await.map_err(failed)?;
-        let newest = list
-            .items
-            .into_iter()
-            .filter_map(|item| {
-                let revision: u32 = item.metadata.labels.as_ref()?.get("version")?.parse().ok()?;
-                Some((revision, item.metadata.name?))
-            })
-            .max();
-        let Some((_, name)) = newest else { return Ok(None) };
-        let Some(secret) = secrets.get_opt(&name).await.map_err(failed)? else {
+        let revisions = Revision::all(cluster, namespace, release).await?;
+        let Some(name) = revisions.last().map(|revision| revision.secret.clone()) else {
             return Ok(None);
         };
-        Self::decode(&secret)
-            .map(Some)
-            .map_err(|why| ReleaseError::Decode {
+        let secrets = Api::<Secret>::namespaced(cluster.client.clone(), namespace);
+        let read = async |name: &str| {
+            let secret = secrets
+                .get_opt(name)
+                .await
+                .map_err(|source| unread(cluster, namespace, release, source))?;
+            let decoded = secret.map(|secret| Self::decode(&secret)).transpose();
+            decoded.map_err(|why| ReleaseError::Decode {
                 context: cluster.context.clone(),
-                secret: name,
+                secret: name.to_owned(),
                 why,
             })
+        };
+        let Some(newest) = read(&name).await? else {
+            return Ok(None);
+        };
+        let last = revisions.iter().rfind(|revision| revision.is_ours());
+        let base = match last.filter(|last| last.number < newest.revision) {
+            Some(last) => read(&last.secret).await?.map(|last| last.config),
+            None => None,
+        };
+        Ok(Some(Self {
+            base,
+            revisions,
+            ..newest
+        }))
     }
 
-    /// Decodes a record's Secret: base64 of gzip of JSON, on top of the Secret's own base64.
     fn decode(secret: &Secret) -> Result<Self, &'static str> {
-        let data = secret
-            .data
-            .as_ref()
-            .and_then(|data| data.get("release"))
-            .ok_or("it has no key release")?;
-        let packed = STANDARD.decode(&data.0).map_err(|_| "it is not base64")?;
-        let mut text = Vec::new();
-        if packed.starts_with(&[0x1f, 0x8b]) {
-            GzDecoder::new(packed.as_slice())
-                .read_to_end(&mut text)
-                .map_err(|_| "it is not gzip")?;
-        } else {
-            // Helm 2 and its early successors did not compress.
-            text = packed;
-        }
+        let text = unpack(secret)?;
         let stored: Stored = serde_json::from_slice(&text).map_err(|_| "it is not the JSON of a release")?;
         Ok(Self {
             revision: stored.version,
             status: stored.info.status,
             chart: stored.chart.metadata.name,
             chart_version: stored.chart.metadata.version,
-            config: stored.config,
+            // Helm writes no values at all as null.
+            config: Some(stored.config)
+                .filter(|config| !config.is_null())
+                .unwrap_or_else(|| json!({})),
+            base: None,
             manifest: stored.manifest,
+            deployed_at: stored.info.last_deployed.and_then(|time| time.parse().ok()),
             labels: secret.metadata.labels.clone().unwrap_or_default(),
+            revisions: Vec::new(),
             secret: secret.metadata.name.clone().unwrap_or_default(),
         })
     }
@@ -180,9 +201,48 @@ impl Record {
 
     /// Whether this very revision was verified, whatever it was made of.
     pub fn was_verified(&self) -> bool {
-        self.labels
-            .get(DIGEST_LABEL)
-            .is_some_and(|digest| self.labels.get(VERIFIED_LABEL) == Some(&self.mark(digest)))
+        is_marked(self.revision, &self.labels)
+    }
+
+    /// Whether a run wrote the newest revision.
+    pub fn is_of_run(&self, run: &str) -> bool {
+        let newest = self
+            .revisions
+            .iter()
+            .find(|revision| revision.number == self.revision);
+        newest.is_some_and(|revision| revision.is_of_run(run))
+    }
+
+    /// The revision that a rollback of a run goes back to: the newest good one that the run did not write.
+    pub fn restore(&self, run: &str) -> Option<u32> {
+        let mut newest_first = self.revisions.iter().rev();
+        newest_first
+            .find(|revision| revision.is_good() && !revision.is_of_run(run))
+            .map(|revision| revision.number)
+    }
+
+    /// The part of the digest that this revision's label has.
+    pub fn digest(&self) -> Option<&str> {
+        self.labels.get(DIGEST_LABEL).map(String::as_str)
+    }
+
+    /// The newest good revision before what was done last: before the run that wrote the newest one, if one did.
+    pub fn before(&self) -> Option<u32> {
+        let newest = self.kept(self.revision)?;
+        let run = newest.labels.get(RUN_LABEL).filter(|_| newest.is_ours());
+        let mut earlier = self
+            .revisions
+            .iter()
+            .rev()
+            .filter(|other| other.number < self.revision);
+        earlier
+            .find(|other| other.is_good() && !run.is_some_and(|run| other.is_of_run(run)))
+            .map(|other| other.number)
+    }
+
+    /// A revision that is kept.
+    pub fn kept(&self, number: u32) -> Option<&Revision> {
+        self.revisions.iter().find(|revision| revision.number == number)
     }
 
     /// Whether the revision's label says that it was made of this digest.
@@ -204,7 +264,39 @@ impl Record {
             Verified::Yes => Value::String(self.mark(digest)),
             Verified::No => Value::Null,
         };
-        let patch = json!({"metadata": {"labels": {VERIFIED_LABEL: mark}}});
+        self.set_labels(cluster, namespace, &json!({VERIFIED_LABEL: mark}))
+            .await
+    }
+
+    /// Marks the revision as the one by which this tool went back to an earlier one. It is then ours if that was, of
+    /// the same run: its labels are copies.
+    pub async fn set_restored(
+        &self,
+        cluster: &Cluster,
+        namespace: &str,
+        restored: u32,
+    ) -> Result<(), ReleaseError> {
+        let own = self.revision.to_string();
+        let mut labels = json!({RESTORED_LABEL: format!("{own}.{restored}")});
+        if self.kept(restored).is_some_and(Revision::is_ours) {
+            labels[REVISION_LABEL] = Value::String(own);
+        }
+        self.set_labels(cluster, namespace, &labels).await
+    }
+
+    /// The earlier revision that this one has brought back, if this tool did that.
+    pub fn restored(&self) -> Option<u32> {
+        let (own, restored) = self.labels.get(RESTORED_LABEL)?.split_once('.')?;
+        restored.parse().ok().filter(|_| own == self.revision.to_string())
+    }
+
+    async fn set_labels(
+        &self,
+        cluster: &Cluster,
+        namespace: &str,
+        labels: &Value,
+    ) -> Result<(), ReleaseError> {
+        let patch = json!({"metadata": {"labels": labels}});
         Api::<Secret>::namespaced(cluster.client.clone(), namespace)
             .patch_metadata(&self.secret, &PatchParams::default(), &Patch::Merge(patch))
             .await
@@ -228,14 +320,36 @@ impl Record {
             chart: "orders".to_owned(),
             chart_version: "0.1.0".to_owned(),
             config,
+            base: None,
             manifest: String::new(),
+            deployed_at: None,
             labels: labels.into(),
+            revisions: Vec::new(),
             secret: String::new(),
         }
     }
 
+    /// The name of its Secret.
+    pub(crate) fn secret(&self) -> &str {
+        &self.secret
+    }
+
+    /// Adds revisions, for tests.
+    #[cfg(test)]
+    pub(crate) fn keep(&mut self, kept: impl IntoIterator<Item = (u32, Vec<(&'static str, String)>)>) {
+        let revisions = kept.into_iter().map(|(number, labels)| Revision {
+            number,
+            labels: labels
+                .into_iter()
+                .map(|(key, value)| (key.to_owned(), value))
+                .collect(),
+            secret: String::new(),
+        });
+        self.revisions.extend(revisions);
+    }
+
     fn mark(&self, digest: &str) -> String {
-        format!("v{}.{}", self.revision, label_of(digest))
+        mark(self.revision, digest)
     }
 }
 
@@ -257,12 +371,8 @@ pub fn label_of(digest: &str) -> &str {
 mod tests {
     use super::*;
     use k8s_openapi::ByteString;
-    use std::io::Write;
 
     fn secret(content: &[u8], labels: &[(&str, &str)]) -> Secret {
-        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
-        encoder.write_all(content).unwrap();
-        let packed = STANDARD.encode(encoder.finish().unwrap());
         let mut secret = Secret::default();
         secret.metadata.name = Some("sh.helm.release.v1.orders.v3".into());
         secret.metadata.labels = Some(
@@ -271,7 +381,7 @@ mod tests {
                 .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
                 .collect(),
         );
-        secret.data = Some([("release".to_owned(), ByteString(packed.into_bytes()))].into());
+        secret.data = Some([("release".to_owned(), ByteString(pack(content).unwrap()))].into());
         secret
     }
 
@@ -294,6 +404,12 @@ mod tests {
     }
 
     #[test]
+    fn no_values_are_an_empty_set_of_them() {
+        let stored = br#"{"name":"orders","version":1,"info":{"status":"deployed"},"config":null}"#;
+        assert_eq!(Record::decode(&secret(stored, &[])).unwrap().config, json!({}));
+    }
+
+    #[test]
     fn a_mark_counts_for_its_own_revision_and_digest_only() {
         let digest = "d".repeat(64);
         let label = label_of(&digest);
@@ -307,6 +423,57 @@ mod tests {
         assert!(record(&right).was_verified() && !record(&copied).was_verified());
         assert!(!record(&right).is_verified(&"e".repeat(64)));
         assert!(right.len() <= 63);
+    }
+
+    fn revision(number: u32, status: &str, labels: &[(&str, &str)]) -> Revision {
+        let helms = [("status", status)];
+        let labels = helms.iter().chain(labels);
+        Revision {
+            number,
+            labels: labels
+                .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
+                .collect(),
+            secret: String::new(),
+        }
+    }
+
+    #[test]
+    fn a_rollback_goes_to_the_newest_good_revision_that_the_run_did_not_write() {
+        let ours = |number: u32, status, run: &str, verified: bool| {
+            let (own, mark) = (number.to_string(), mark(number, "d"));
+            let mut labels = vec![
+                (REVISION_LABEL, own.as_str()),
+                (RUN_LABEL, run),
+                (DIGEST_LABEL, "d"),
+            ];
+            if verified {
+                labels.push((VERIFIED_LABEL, mark.as_str()));
+            }
+            revision(number, status, &labels)
+        };
+        let restore = |revisions: Vec<Revision>| {
+            let mut record = Record::sample(9, "deployed", Value::Null, []);
+            record.revisions = revisions;
+            record.restore("now")
+        };
+        assert_eq!(restore(vec![]), None);
+        assert_eq!(restore(vec![revision(1, "failed", &[])]), None);
+        assert_eq!(
+            restore(vec![revision(1, "deployed", &[]), revision(2, "failed", &[])]),
+            Some(1)
+        );
+        // One that was deployed and then found not to work is not worth going back to.
+        let good = ours(1, "superseded", "a", true);
+        assert_eq!(
+            restore(vec![good.clone(), ours(2, "deployed", "b", false)]),
+            Some(1)
+        );
+        // A resumed run goes back behind all of its own.
+        assert_eq!(restore(vec![good, ours(2, "deployed", "now", true)]), Some(1));
+        // Helm copies labels forward when somebody upgrades by hand.
+        let mut copied = ours(2, "deployed", "b", false);
+        copied.number = 3;
+        assert_eq!(restore(vec![copied]), Some(3));
     }
 
     #[test]

@@ -1,28 +1,42 @@
-//! The report of a run: events folded into the state they leave. Written once, rendered by the reporters.
+//! The report of a run: events folded into the state they leave. Written once, rendered by the reporters, and read
+//! back to be rendered again.
 
+mod access;
+mod fold;
+pub mod known;
+pub(crate) mod read;
 #[cfg(test)]
 pub(crate) mod sample;
 
+pub use access::Access;
+
 use crate::chart::Chart;
-use crate::event::{Event, EventKind, FailureReport, IdentityResult, TargetStatus};
+use crate::event::{FailureReport, IdentityResult, Step, TargetStatus};
+use crate::gate::GateAnswer;
 use jiff::Timestamp;
+use known::Word;
 use kubectl_wi_verify::{Finding, Verdict};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 /// The API version of this plugin's documents.
 pub const API_VERSION: &str = "helmfleet/v1alpha1";
+/// The kind of the report.
+const KIND: &str = "FleetReport";
 
 /// The `FleetReport` document.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct FleetReport {
-    api_version: &'static str,
-    kind: &'static str,
+    #[serde(deserialize_with = "known::version")]
+    api_version: Word,
+    #[serde(deserialize_with = "known::kind")]
+    kind: Word,
     /// The process exit code.
     pub exit_code: u8,
     /// Its name.
-    pub exit_name: &'static str,
+    #[serde(deserialize_with = "known::exit_name")]
+    pub exit_name: Word,
     /// Why the run ended like this.
     pub reason: String,
     /// The run.
@@ -35,14 +49,19 @@ pub struct FleetReport {
     pub stages: Vec<StageReport>,
     /// The targets in the order of the file.
     pub targets: Vec<TargetReport>,
+    /// Who may read what from where, as the run leaves it.
+    pub access: Vec<Access>,
 }
 
 /// One execution.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RunReport {
     /// Its id.
     pub id: String,
+    /// The command, `upgrade` or another one.
+    #[serde(deserialize_with = "known::command")]
+    pub command: Word,
     /// When it began.
     pub started_at: Timestamp,
     /// When it ended.
@@ -58,7 +77,7 @@ pub struct RunReport {
 }
 
 /// What was rolled out.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ReleaseReport {
     /// The release's name.
@@ -70,7 +89,7 @@ pub struct ReleaseReport {
 }
 
 /// How many targets ended how.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Counts {
     /// All.
@@ -87,12 +106,21 @@ pub struct Counts {
     pub failed: usize,
     /// Stopped in the middle.
     pub interrupted: usize,
+    /// Could not be reached, and left out for that.
+    pub unreachable: usize,
+    /// Rolled back.
+    pub rolled_back: usize,
+    /// The release is gone, as was asked for.
+    #[serde(default)]
+    pub uninstalled: usize,
+    /// Could not be rolled back.
+    pub rollback_failed: usize,
     /// Never started.
     pub not_started: usize,
 }
 
 /// One stage.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct StageReport {
     /// Its name.
@@ -105,10 +133,32 @@ pub struct StageReport {
     pub failures: usize,
     /// Where it stands.
     pub status: StageStatus,
+    /// When it began.
+    pub started_at: Option<Timestamp>,
+    /// When it ended; its gates come after that.
+    pub finished_at: Option<Timestamp>,
+    /// The gates that were reached, in order.
+    pub gates: Vec<GateReport>,
+}
+
+/// A gate that was reached.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct GateReport {
+    /// Its name.
+    pub name: String,
+    /// When it was reached.
+    pub reached_at: Timestamp,
+    /// When it was answered.
+    pub answered_at: Option<Timestamp>,
+    /// What became of it; none while it is open.
+    pub answer: Option<GateAnswer>,
+    /// Who approved it.
+    pub by: Option<String>,
 }
 
 /// Where a stage stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum StageStatus {
     /// It never began.
@@ -119,10 +169,12 @@ pub enum StageStatus {
     Finished,
     /// It ended beyond its limits.
     Failed,
+    /// Its gate waits for an approval.
+    Waiting,
 }
 
 /// One target.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct TargetReport {
     /// The cluster's name.
@@ -137,191 +189,80 @@ pub struct TargetReport {
     pub status: TargetStatus,
     /// Why something was to be done.
     pub reason: String,
+    /// The keys of values that the cluster has, the fleet has not, and that are kept.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub kept_values: Vec<String>,
     /// The client id of its first identity.
     pub client_id: Option<String>,
     /// The revision before.
     pub revision_before: Option<u32>,
-    /// The revision after.
+    /// The revision after; none when there is none, or when it is not known.
     pub revision_after: Option<u32>,
     /// Its identities, with every write and its request id.
     pub identities: Vec<IdentityResult>,
     /// What verification found.
     pub findings: Vec<Finding>,
+    /// The further checks that it passed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub checks: Vec<String>,
     /// Why it failed.
     pub failure: Option<FailureReport>,
+    /// Why it could not be rolled back.
+    pub rollback_failure: Option<FailureReport>,
+    /// When it began.
+    pub started_at: Option<Timestamp>,
+    /// When it ended, its rollback included.
+    pub finished_at: Option<Timestamp>,
     /// How long it took, in seconds.
     pub seconds: f64,
 }
 
 impl TargetReport {
-    fn add_identity(&mut self, result: &IdentityResult) {
-        self.client_id = self.client_id.take().or_else(|| result.client_id.clone());
-        self.identities.push(result.clone());
+    /// Verification in one word, `-` when there was none. What was at target had been verified before.
+    pub fn verification(&self) -> &'static str {
+        let failed = self.trouble().is_some_and(|failure| failure.step == Step::Verify);
+        match self.findings.iter().map(|finding| finding.verdict).max() {
+            _ if failed => Verdict::Fail.name(),
+            Some(verdict) => verdict.name(),
+            None if !self.checks.is_empty() => Verdict::Pass.name(),
+            None if self.status == TargetStatus::Unchanged => "before",
+            None => "-",
+        }
     }
 
-    /// Verification in one word, `-` when there was none.
-    pub fn verification(&self) -> &'static str {
+    /// Why it is not where it should be: what failed last.
+    pub fn trouble(&self) -> Option<&FailureReport> {
+        self.rollback_failure.as_ref().or(self.failure.as_ref())
+    }
+
+    /// Findings that say that something is wrong.
+    pub fn failed_findings(&self) -> impl Iterator<Item = &Finding> {
         self.findings
             .iter()
-            .map(|finding| finding.verdict)
-            .max()
-            .map_or("-", Verdict::name)
+            .filter(|finding| finding.verdict == Verdict::Fail)
+    }
+
+    /// What was written for it in Azure and on its cluster, in order.
+    pub fn writes(&self) -> Vec<Write> {
+        let changes =
+            |identity: &IdentityResult| Vec::<Write>::deserialize(identity.outcome.get("changes")?).ok();
+        self.identities.iter().filter_map(changes).flatten().collect()
     }
 }
 
-impl FleetReport {
-    /// Folds an event into the report. The first event of a run makes it.
-    pub fn fold(report: &mut Option<Self>, event: &Event) {
-        match (report.as_mut(), &event.kind) {
-            (None, EventKind::RunStarted(plan)) => *report = Some(Self::begin(plan, event.at)),
-            (Some(report), _) => report.add(event),
-            (None, _) => {}
-        }
-    }
-
-    fn begin(plan: &crate::event::RunPlan, at: Timestamp) -> Self {
-        let stages = plan.stages.iter().map(|stage| StageReport {
-            name: stage.name.clone(),
-            max_concurrency: stage.max_concurrency,
-            max_failures: stage.max_failures,
-            failures: 0,
-            status: StageStatus::NotStarted,
-        });
-        let targets = plan.targets.iter().map(|target| TargetReport {
-            cluster: target.cluster.clone(),
-            context: target.context.clone(),
-            uid: target.uid.clone(),
-            stage: target.stage.clone(),
-            status: TargetStatus::NotStarted,
-            reason: target.reason.clone(),
-            client_id: None,
-            revision_before: target.revision,
-            revision_after: target.revision,
-            identities: Vec::new(),
-            findings: Vec::new(),
-            failure: None,
-            seconds: 0.0,
-        });
-        Self {
-            api_version: API_VERSION,
-            kind: "FleetReport",
-            exit_code: aks_shared::ExitStatus::Failed.code(),
-            exit_name: aks_shared::ExitStatus::Failed.name(),
-            reason: "the run has not ended".to_owned(),
-            run: RunReport {
-                id: plan.run.clone(),
-                started_at: at,
-                finished_at: at,
-                helm: plan.helm.clone(),
-                principal: plan.principal.clone(),
-                commit: plan.commit.clone(),
-                pipeline_url: plan.pipeline_url.clone(),
-            },
-            release: ReleaseReport {
-                name: plan.release.clone(),
-                namespace: plan.namespace.clone(),
-                chart: plan.chart.clone(),
-            },
-            summary: Counts::default(),
-            stages: stages.collect(),
-            targets: targets.collect(),
-        }
-    }
-
-    fn add(&mut self, event: &Event) {
-        self.run.finished_at = event.at;
-        match &event.kind {
-            EventKind::IdentityFinished { cluster, result } => {
-                if let Some(target) = self.target(cluster) {
-                    target.add_identity(result);
-                }
-            }
-            EventKind::IdentityFailed {
-                cluster,
-                failure,
-                written,
-                ..
-            } => {
-                if let Some(target) = self.target(cluster) {
-                    if let Some(result) = written {
-                        target.add_identity(result);
-                    }
-                    target.failure = Some(failure.clone());
-                }
-            }
-            EventKind::StageStarted { stage, .. } => {
-                if let Some(stage) = self.stage(stage) {
-                    stage.status = StageStatus::Running;
-                }
-            }
-            EventKind::TargetFinished { cluster, result, .. } => {
-                if let Some(target) = self.target(cluster) {
-                    target.status = result.status;
-                    target.revision_after = result.revision_after.or(target.revision_after);
-                    target.findings.clone_from(&result.findings);
-                    target.failure = result.failure.clone().or(target.failure.take());
-                    target.seconds = (result.took.as_secs_f64() * 1000.0).round() / 1000.0;
-                }
-            }
-            EventKind::StageFinished {
-                stage,
-                failures,
-                max_failures,
-            } => {
-                if let Some(stage) = self.stage(stage) {
-                    stage.failures = *failures;
-                    let within = failures <= max_failures;
-                    stage.status = if within {
-                        StageStatus::Finished
-                    } else {
-                        StageStatus::Failed
-                    };
-                }
-            }
-            EventKind::RunFinished {
-                exit_code,
-                exit_name,
-                reason,
-            } => {
-                self.exit_code = *exit_code;
-                self.exit_name = exit_name;
-                self.reason.clone_from(reason);
-                self.summary = self.count();
-            }
-            EventKind::RunStarted(_)
-            | EventKind::IdentityStarted { .. }
-            | EventKind::TargetStarted { .. }
-            | EventKind::TargetProgress { .. }
-            | EventKind::CancelStarted { .. } => {}
-        }
-    }
-
-    fn count(&self) -> Counts {
-        let mut counts = Counts {
-            total: self.targets.len(),
-            ..Counts::default()
-        };
-        for target in &self.targets {
-            *match target.status {
-                TargetStatus::NotStarted => &mut counts.not_started,
-                TargetStatus::Unchanged => &mut counts.unchanged,
-                TargetStatus::IdentityRepaired => &mut counts.identity_repaired,
-                TargetStatus::Installed => &mut counts.installed,
-                TargetStatus::Upgraded => &mut counts.upgraded,
-                TargetStatus::Interrupted => &mut counts.interrupted,
-                TargetStatus::Failed => &mut counts.failed,
-            } += 1;
-        }
-        counts
-    }
-
-    fn target(&mut self, cluster: &str) -> Option<&mut TargetReport> {
-        self.targets.iter_mut().find(|target| target.cluster == cluster)
-    }
-
-    fn stage(&mut self, name: &str) -> Option<&mut StageReport> {
-        self.stages.iter_mut().find(|stage| stage.name == name)
-    }
+/// One thing that was written for an identity.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Write {
+    /// What kind of object.
+    pub object: String,
+    /// `create`, `update` or `delete`.
+    pub action: String,
+    /// The object's name.
+    pub name: String,
+    /// Azure's id of the request.
+    #[serde(default)]
+    pub request_id: Option<String>,
 }
 
 #[cfg(test)]

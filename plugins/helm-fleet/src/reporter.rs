@@ -1,15 +1,18 @@
 //! Consumers of a run's events. They count nothing and decide nothing.
 
+pub mod html;
 pub mod junit;
 pub mod lines;
 pub mod markdown;
+pub(crate) mod pipeline;
 pub mod run_file;
 pub mod table;
+mod words;
 
 use crate::event::{Event, EventKind};
 use crate::fleet::{ReportFormat, ReportSpec};
-use crate::report::FleetReport;
-use aks_shared::format;
+use crate::report::{FleetReport, read};
+use aks_shared::format::{self, OutputFormat};
 use aks_shared::ui::Ui;
 use run_file::RunFile;
 use std::io::{self, Write};
@@ -19,6 +22,8 @@ use std::path::{Path, PathBuf};
 #[derive(Debug)]
 pub struct Reporters {
     lines: lines::Lines,
+    pipeline: Option<pipeline::Pipeline>,
+    stream: Option<Ui>,
     run_file: Option<RunFile>,
     report: Option<FleetReport>,
 }
@@ -27,9 +32,12 @@ impl Reporters {
     /// Consumers that talk through `ui` and keep the run in `run_file`, if there is one.
     pub fn new(ui: Ui, run_file: Option<RunFile>) -> Self {
         Self {
+            pipeline: pipeline::Pipeline::of(&ui),
+            stream: (ui.format() == OutputFormat::Ndjson).then(|| ui.clone()),
             lines: lines::Lines::new(ui),
+            // A run that is resumed has a past; a file of a new one tells of nothing yet.
+            report: run_file.as_ref().and_then(|file| read::report(file.path()).ok()),
             run_file,
-            report: None,
         }
     }
 
@@ -41,8 +49,24 @@ impl Reporters {
             _ => Ok(()),
         };
         FleetReport::fold(&mut self.report, event);
+        self.stream(event);
+        if let Some(pipeline) = &mut self.pipeline {
+            pipeline.before(event);
+        }
         self.lines.on_event(event);
+        if let Some(pipeline) = &mut self.pipeline {
+            pipeline.after(event);
+        }
         kept
+    }
+
+    /// Hands the event on as it is. A reader that cannot be written to any more must not stop a rollout.
+    fn stream(&mut self, event: &Event) {
+        let Some(ui) = &self.stream else { return };
+        if let Err(failure) = ui.document(event) {
+            ui.warning(&format!("the events are streamed no longer: {}", failure.message));
+            self.stream = None;
+        }
     }
 
     /// The report, once the run has begun.
@@ -52,10 +76,11 @@ impl Reporters {
 }
 
 /// Every report with the name of its file.
-const FILES: [(ReportFormat, &str); 3] = [
-    (ReportFormat::Json, "report.json"),
+const FILES: [(ReportFormat, &str); 4] = [
+    (ReportFormat::Json, read::REPORT),
     (ReportFormat::Junit, "TEST-fleet.xml"),
     (ReportFormat::Markdown, "report.md"),
+    (ReportFormat::Html, "report.html"),
 ];
 
 /// Removes the reports of an earlier run, which whoever publishes them would take for this one's.
@@ -74,16 +99,22 @@ pub fn write_files(report: &FleetReport, spec: &ReportSpec, directory: &Path) ->
     std::fs::create_dir_all(directory)?;
     let mut written = Vec::new();
     for (format, name) in FILES.into_iter().filter(|(format, _)| spec.wants(*format)) {
-        let text = match format {
-            ReportFormat::Json => format::to_json(report).map_err(io::Error::other)?,
-            ReportFormat::Junit => junit::render(report).map_err(io::Error::other)?,
-            ReportFormat::Markdown => markdown::render(report),
-        };
+        let text = render(report, format)?;
         let path = directory.join(name);
         replace(&path, directory, &text)?;
         written.push(path);
     }
     Ok(written)
+}
+
+/// A report in one of its forms.
+pub fn render(report: &FleetReport, format: ReportFormat) -> io::Result<String> {
+    match format {
+        ReportFormat::Json => format::to_json(report).map_err(io::Error::other),
+        ReportFormat::Junit => junit::render(report).map_err(io::Error::other),
+        ReportFormat::Markdown => Ok(markdown::render(report)),
+        ReportFormat::Html => html::render(report).map_err(io::Error::other),
+    }
 }
 
 /// Puts a new file in the place of an old one, without a moment in which it is half written.
@@ -124,7 +155,7 @@ mod tests {
         write_files(&sample::report(), &all, directory.path()).unwrap();
         assert_eq!(
             names(directory.path()),
-            ["TEST-fleet.xml", "report.json", "report.md"]
+            ["TEST-fleet.xml", "report.html", "report.json", "report.md"]
         );
         let text = std::fs::read_to_string(directory.path().join("report.md")).unwrap();
         assert_eq!(text, markdown::render(&sample::report()));
@@ -134,7 +165,10 @@ mod tests {
             ..ReportSpec::default()
         };
         remove_files(&junit, directory.path()).unwrap();
-        assert_eq!(names(directory.path()), ["report.json", "report.md"]);
+        assert_eq!(
+            names(directory.path()),
+            ["report.html", "report.json", "report.md"]
+        );
         remove_files(&all, &directory.path().join("absent")).unwrap();
     }
 }

@@ -1,75 +1,86 @@
 //! The order of a rollout as a state machine: no clock, no I/O, every decision from what was told before.
 //!
-//! It starts targets up to the stage's concurrency, lets running ones end after a failure, and goes on to the
-//! next stage only when the stage's failures are within its limit.
+//! It starts targets up to the stage's bounds, lets running ones end after a failure, opens the stage's gates, and
+//! goes on to the next stage only when the stage's failures are within its limit. When they are not, it rolls back
+//! what the policy says, in reverse order, whatever becomes of single rollbacks.
 
+use crate::fleet::{FailureStrategy, FirstInstall, Unreachable};
+use crate::gate::{Gate, GateAnswer};
 use crate::targets::Stage;
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+#[cfg(test)]
+mod tests;
+mod words;
+
+pub use words::{Change, Decision, End, Next, Outcome, Policy, Restored};
 
 /// Where a rollout stands.
 #[derive(Debug, Clone)]
 pub struct Rollout {
     stages: Vec<Stage>,
+    policy: Policy,
+    work: BTreeSet<usize>,
     stage: usize,
-    entered: bool,
+    phase: Phase,
     pending: VecDeque<usize>,
+    deferred: VecDeque<usize>,
+    retried: BTreeSet<usize>,
     running: BTreeSet<usize>,
-    failures: usize,
+    outcomes: BTreeMap<usize, Outcome>,
+    /// Targets in the order in which they ended, each with its stage.
+    ended: Vec<(usize, usize)>,
+    /// What is still to be rolled back, the next one last.
+    rollbacks: Vec<(usize, usize)>,
+    /// What was rolled back, or tried to.
+    rolled_back: BTreeSet<usize>,
+    rollback_failures: usize,
     cancelled: bool,
-    ended: bool,
 }
 
-/// What is to be done next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Decision {
-    /// A stage begins.
-    StartStage(usize),
-    /// A target is to be started.
-    StartTarget {
-        /// Its stage.
-        stage: usize,
-        /// The target.
-        target: usize,
-    },
-    /// Running targets have to end first.
-    Wait,
-    /// A stage has ended; nothing of it runs any more.
-    FinishStage {
-        /// The stage.
-        stage: usize,
-        /// How many of its targets failed.
-        failures: usize,
-    },
-    /// There is nothing more to do.
-    Finish(End),
+enum Phase {
+    /// The stage is about to begin.
+    Enter,
+    /// Its targets are being upgraded.
+    Targets,
+    /// A gate is about to be opened.
+    Gate(usize),
+    /// A gate is open.
+    Open(usize),
+    /// The targets are verified again at the end of a gate.
+    Recheck(usize),
+    /// Targets are rolled back, and then it goes on.
+    Rollback(After),
+    /// It is over.
+    Over(End),
 }
 
-/// Why a rollout has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum End {
-    /// All stages were gone through.
-    Completed,
-    /// A stage had more failures than it may.
-    Exceeded {
-        /// The stage.
-        stage: usize,
-    },
-    /// It was told to stop.
-    Cancelled,
+enum After {
+    Gate(usize),
+    End(End),
 }
 
 impl Rollout {
-    /// A rollout that has not begun.
-    pub const fn new(stages: Vec<Stage>) -> Self {
+    /// A rollout that has not begun; `work` are the targets for which anything is planned.
+    pub fn new(stages: Vec<Stage>, policy: Policy, work: BTreeSet<usize>) -> Self {
         Self {
             stages,
+            policy,
+            work,
             stage: 0,
-            entered: false,
+            phase: Phase::Enter,
             pending: VecDeque::new(),
+            deferred: VecDeque::new(),
+            retried: BTreeSet::new(),
             running: BTreeSet::new(),
-            failures: 0,
+            outcomes: BTreeMap::new(),
+            ended: Vec::new(),
+            rollbacks: Vec::new(),
+            rolled_back: BTreeSet::new(),
+            rollback_failures: 0,
             cancelled: false,
-            ended: false,
         }
     }
 
@@ -78,52 +89,102 @@ impl Rollout {
         &self.stages
     }
 
+    /// The policy.
+    pub const fn policy(&self) -> Policy {
+        self.policy
+    }
+
+    /// How many targets failed, whatever became of them afterwards.
+    pub fn failures(&self) -> usize {
+        self.outcomes
+            .values()
+            .filter(|outcome| self.is_failure(**outcome))
+            .count()
+    }
+
+    /// How many targets could not be reached and were left out for that.
+    pub fn unreachable(&self) -> usize {
+        let left_out = |outcome: &Outcome| *outcome == Outcome::Unreachable && !self.is_failure(*outcome);
+        self.outcomes.values().filter(|outcome| left_out(outcome)).count()
+    }
+
+    /// How many rollbacks failed.
+    pub const fn rollback_failures(&self) -> usize {
+        self.rollback_failures
+    }
+
     /// What is to be done next. A target that is to be started counts as running from here on.
     pub fn decide(&mut self) -> Decision {
-        let Some(stage) = self.stages.get(self.stage).filter(|_| !self.ended) else {
-            return Decision::Finish(self.end());
-        };
-        if !self.entered {
-            if self.cancelled {
-                self.ended = true;
-                return Decision::Finish(End::Cancelled);
-            }
-            self.entered = true;
-            self.pending = stage.targets.iter().copied().collect();
-            return Decision::StartStage(self.stage);
-        }
-        let may_start = !self.cancelled && self.failures <= stage.max_failures;
-        if may_start
-            && self.running.len() < stage.max_concurrency
-            && let Some(target) = self.pending.pop_front()
-        {
-            self.running.insert(target);
-            return Decision::StartTarget {
-                stage: self.stage,
-                target,
+        loop {
+            let decision = match self.phase {
+                Phase::Over(end) => Some(Decision::Finish(end)),
+                Phase::Enter => self.enter(),
+                Phase::Targets => self.targets(),
+                Phase::Gate(gate) => self.gate(gate),
+                Phase::Open(_) if self.cancelled => Some(self.leave(Phase::Over(End::Cancelled))),
+                Phase::Open(_) => Some(Decision::Wait),
+                Phase::Recheck(gate) => self.recheck(gate),
+                Phase::Rollback(after) => self.rollback(after),
             };
-        }
-        if !self.running.is_empty() {
-            return Decision::Wait;
-        }
-        let (finished, failures) = (self.stage, self.failures);
-        if may_start {
-            self.stage += 1;
-            self.entered = false;
-            self.failures = 0;
-        } else {
-            self.ended = true;
-        }
-        Decision::FinishStage {
-            stage: finished,
-            failures,
+            if let Some(decision) = decision {
+                return decision;
+            }
         }
     }
 
     /// Tells that a running target has ended.
-    pub fn finished(&mut self, target: usize, outcome: Outcome) {
-        if self.running.remove(&target) && outcome == Outcome::Failure {
-            self.failures += 1;
+    pub fn finished(&mut self, target: usize, outcome: Outcome) -> Next {
+        if !self.running.remove(&target) {
+            return Next::Done;
+        }
+        let again = outcome == Outcome::Unreachable && self.policy.unreachable == Unreachable::Defer;
+        if again && !self.cancelled && self.retried.insert(target) {
+            self.deferred.push_back(target);
+            return Next::Deferred;
+        }
+        self.outcomes.insert(target, outcome);
+        self.ended.push((self.stage, target));
+        Next::Done
+    }
+
+    /// The gate that is open, with its stage.
+    pub fn open_gate(&self) -> Option<(&Stage, &Gate)> {
+        let Phase::Open(gate) = self.phase else {
+            return None;
+        };
+        let stage = self.stages.get(self.stage)?;
+        Some((stage, stage.gates.get(gate)?))
+    }
+
+    /// Tells what became of the open gate.
+    pub fn answered(&mut self, answer: GateAnswer) {
+        let Phase::Open(gate) = self.phase else { return };
+        self.phase = match answer {
+            GateAnswer::Waiting => Phase::Over(End::Waiting {
+                stage: self.stage,
+                gate,
+            }),
+            GateAnswer::Passed => match self.stages[self.stage].gates[gate] {
+                Gate::Bake(_) => {
+                    self.pending = self.changed_successes().collect();
+                    Phase::Recheck(gate)
+                }
+                Gate::Approval(_) => Phase::Gate(gate + 1),
+            },
+        };
+    }
+
+    /// Tells what verifying a target again has shown; one that fails counts as a failure of its stage.
+    pub fn rechecked(&mut self, target: usize, outcome: Outcome) {
+        if self.running.remove(&target) {
+            self.outcomes.insert(target, outcome);
+        }
+    }
+
+    /// Tells that a rollback has ended.
+    pub fn rolled_back(&mut self, target: usize, restored: Restored) {
+        if self.running.remove(&target) {
+            self.rollback_failures += usize::from(restored == Restored::No);
         }
     }
 
@@ -132,157 +193,214 @@ impl Rollout {
         self.cancelled = true;
     }
 
-    fn end(&self) -> End {
-        match self.stages.get(self.stage) {
-            Some(stage) if self.entered && self.failures > stage.max_failures => {
-                End::Exceeded { stage: self.stage }
+    fn enter(&mut self) -> Option<Decision> {
+        if self.stage == self.stages.len() {
+            self.phase = Phase::Over(End::Completed);
+            return None;
+        }
+        if self.cancelled {
+            self.phase = Phase::Over(End::Cancelled);
+            return None;
+        }
+        self.pending = self.stages[self.stage].targets.iter().copied().collect();
+        self.phase = Phase::Targets;
+        Some(Decision::StartStage(self.stage))
+    }
+
+    fn targets(&mut self) -> Option<Decision> {
+        let may_start = !self.cancelled && !self.is_exceeded();
+        if may_start && let Some(target) = self.start_next(self.stage) {
+            let stage = self.stage;
+            return Some(Decision::StartTarget { stage, target });
+        }
+        if !self.running.is_empty() {
+            return Some(Decision::Wait);
+        }
+        if may_start && !self.deferred.is_empty() {
+            self.pending = std::mem::take(&mut self.deferred);
+            return None;
+        }
+        self.judge(0)
+    }
+
+    /// Nothing of the stage runs: whether it may go on to the gate.
+    fn judge(&mut self, gate: usize) -> Option<Decision> {
+        self.pending.clear();
+        for target in std::mem::take(&mut self.deferred) {
+            self.outcomes.insert(target, Outcome::Unreachable);
+        }
+        let (stage, strategy) = (self.stage, self.policy.strategy);
+        let is_meant = |ended: &(usize, usize)| match strategy {
+            FailureStrategy::Pause => false,
+            FailureStrategy::RollbackFailed => ended.0 == stage && self.has_failed(ended.1),
+            FailureStrategy::RollbackStage => ended.0 == stage,
+            FailureStrategy::RollbackAll => true,
+        };
+        if self.is_exceeded() {
+            // Who interrupts a run wants an end, and finds every cluster as it was left.
+            self.rollbacks = if self.cancelled {
+                Vec::new()
+            } else {
+                self.to_roll_back(is_meant)
+            };
+            return Some(self.leave(Phase::Rollback(After::End(End::Exceeded { stage }))));
+        }
+        if self.cancelled {
+            return Some(self.leave(Phase::Over(End::Cancelled)));
+        }
+        if strategy == FailureStrategy::RollbackFailed {
+            self.rollbacks = self.to_roll_back(is_meant);
+        }
+        self.phase = Phase::Rollback(After::Gate(gate));
+        None
+    }
+
+    fn gate(&mut self, gate: usize) -> Option<Decision> {
+        if self.cancelled {
+            return Some(self.leave(Phase::Over(End::Cancelled)));
+        }
+        let stage = self.stage;
+        if gate == self.stages[stage].gates.len() {
+            let left = self.leave(Phase::Enter);
+            self.stage += 1;
+            return Some(left);
+        }
+        if !self.is_gate_due() {
+            self.phase = Phase::Gate(gate + 1);
+            return None;
+        }
+        self.phase = Phase::Open(gate);
+        Some(Decision::OpenGate { stage, gate })
+    }
+
+    fn recheck(&mut self, gate: usize) -> Option<Decision> {
+        if !self.cancelled
+            && let Some(target) = self.start_next(self.stage)
+        {
+            let stage = self.stage;
+            return Some(Decision::StartRecheck { stage, target });
+        }
+        if !self.running.is_empty() {
+            return Some(Decision::Wait);
+        }
+        self.judge(gate + 1)
+    }
+
+    fn rollback(&mut self, after: After) -> Option<Decision> {
+        if let Some((stage, target)) = self.rollbacks.last().copied().filter(|_| !self.cancelled) {
+            // One stage after the other: what runs is of the same one.
+            let same = self
+                .running
+                .iter()
+                .all(|other| self.stages[stage].targets.contains(other));
+            if same && self.has_room(stage, target) {
+                self.rollbacks.pop();
+                self.rolled_back.insert(target);
+                self.running.insert(target);
+                return Some(Decision::StartRollback { stage, target });
             }
-            Some(_) => End::Cancelled,
-            None => End::Completed,
+        }
+        if !self.running.is_empty() {
+            return Some(Decision::Wait);
+        }
+        self.phase = match after {
+            // The stage has yet to end; the gate sees the cancel as well.
+            After::Gate(gate) => Phase::Gate(gate),
+            After::End(_) if self.cancelled && !self.rollbacks.is_empty() => Phase::Over(End::Cancelled),
+            After::End(end) => Phase::Over(end),
+        };
+        None
+    }
+
+    fn leave(&mut self, next: Phase) -> Decision {
+        self.phase = next;
+        Decision::FinishStage {
+            stage: self.stage,
+            failures: self.failures_of_stage(),
         }
     }
-}
 
-/// Whether a target counts against the stage's limit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outcome {
-    /// It does not.
-    Success,
-    /// It does.
-    Failure,
-}
+    /// Takes the first pending target that the bounds of the stage let run.
+    fn start_next(&mut self, stage: usize) -> Option<usize> {
+        let position = self
+            .pending
+            .iter()
+            .position(|target| self.has_room(stage, *target))?;
+        let target = self.pending.remove(position)?;
+        self.running.insert(target);
+        Some(target)
+    }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
+    fn has_room(&self, stage: usize, target: usize) -> bool {
+        let stage = &self.stages[stage];
+        let has_room_by_label = stage.label_limits.iter().all(|limit| {
+            let Some(value) = limit.values.get(&target) else {
+                return true;
+            };
+            let same = self
+                .running
+                .iter()
+                .filter(|other| limit.values.get(other) == Some(value));
+            same.count() < limit.max
+        });
+        self.running.len() < stage.max_concurrency && has_room_by_label
+    }
 
-    fn stage(targets: std::ops::Range<usize>, max_concurrency: usize, max_failures: usize) -> Stage {
-        Stage {
-            name: String::new(),
-            max_concurrency,
-            max_failures,
-            targets: targets.collect(),
+    fn failures_of_stage(&self) -> usize {
+        let targets = &self.stages[self.stage].targets;
+        targets.iter().filter(|target| self.has_failed(**target)).count()
+    }
+
+    fn is_exceeded(&self) -> bool {
+        self.failures_of_stage() > self.stages[self.stage].max_failures
+    }
+
+    fn has_failed(&self, target: usize) -> bool {
+        self.outcomes
+            .get(&target)
+            .is_some_and(|outcome| self.is_failure(*outcome))
+    }
+
+    fn is_failure(&self, outcome: Outcome) -> bool {
+        match outcome {
+            Outcome::Failure(_) => true,
+            Outcome::Unreachable => self.policy.unreachable == Unreachable::Fail,
+            Outcome::Success(_) | Outcome::Interrupted(_) => false,
         }
     }
 
-    /// Runs a rollout in which `failing` targets fail; of several running ones `pick` says which ends first.
-    /// Returns the started targets and the end, checking the laws on the way.
-    fn run(
-        stages: &[Stage],
-        failing: &BTreeSet<usize>,
-        pick: &[usize],
-        cancel_at: usize,
-    ) -> (Vec<usize>, End) {
-        let mut rollout = Rollout::new(stages.to_vec());
-        let mut started = Vec::new();
-        let mut running: Vec<usize> = Vec::new();
-        let mut failures = vec![0; stages.len()];
-        let mut open: Option<usize> = None;
-        for step in 0.. {
-            if step == cancel_at {
-                rollout.cancel();
-            }
-            match rollout.decide() {
-                Decision::StartStage(stage) => {
-                    assert!(running.is_empty() && open.is_none(), "a stage began early");
-                    assert!((0..stage).all(|before| failures[before] <= stages[before].max_failures));
-                    open = Some(stage);
-                }
-                Decision::StartTarget { stage, target } => {
-                    assert_eq!(open, Some(stage));
-                    assert!(step < cancel_at, "a target was started after the cancel");
-                    assert!(
-                        failures[stage] <= stages[stage].max_failures,
-                        "started beyond the threshold"
-                    );
-                    assert!(stages[stage].targets.contains(&target) && !started.contains(&target));
-                    started.push(target);
-                    running.push(target);
-                    assert!(running.len() <= stages[stage].max_concurrency, "too many at once");
-                }
-                Decision::Wait => {
-                    let target = running.remove(pick[step % pick.len()] % running.len());
-                    let failed = failing.contains(&target);
-                    failures[open.unwrap()] += usize::from(failed);
-                    rollout.finished(
-                        target,
-                        if failed {
-                            Outcome::Failure
-                        } else {
-                            Outcome::Success
-                        },
-                    );
-                }
-                Decision::FinishStage {
-                    stage,
-                    failures: told,
-                } => {
-                    assert_eq!((open, told), (Some(stage), failures[stage]));
-                    assert!(running.is_empty());
-                    open = None;
-                }
-                Decision::Finish(end) => {
-                    assert!(open.is_none() && running.is_empty());
-                    assert_eq!(rollout.decide(), Decision::Finish(end), "the end is not final");
-                    if let End::Exceeded { stage } = end {
-                        assert!(failures[stage] > stages[stage].max_failures);
-                    }
-                    return (started, end);
-                }
-            }
+    /// A gate guards what comes after it, and says something of what was changed before it. A stage of which the
+    /// user selected nothing has no gates.
+    fn is_gate_due(&self) -> bool {
+        if self.stages[self.stage].targets.is_empty() {
+            return false;
         }
-        unreachable!("the loop ends by returning");
+        let changed = self.stages[self.stage]
+            .targets
+            .iter()
+            .filter_map(|target| self.outcomes.get(target))
+            .any(|outcome| outcome.change() != Change::None);
+        let mut later = self.stages[self.stage + 1..]
+            .iter()
+            .flat_map(|stage| &stage.targets);
+        changed || later.any(|target| self.work.contains(target))
     }
 
-    #[test]
-    fn a_failing_canary_keeps_the_rest_untouched() {
-        let stages = [stage(0..1, 1, 0), stage(1..3, 2, 0)];
-        let (started, end) = run(&stages, &[0].into(), &[0], usize::MAX);
-        assert_eq!((started, end), (vec![0], End::Exceeded { stage: 0 }));
+    fn changed_successes(&self) -> impl Iterator<Item = usize> {
+        let is_changed = |target: &usize| matches!(self.outcomes.get(target), Some(Outcome::Success(change)) if *change != Change::None);
+        self.stages[self.stage].targets.iter().copied().filter(is_changed)
     }
 
-    #[test]
-    fn tolerated_failures_let_the_next_stage_start() {
-        let stages = [stage(0..2, 1, 1), stage(2..3, 1, 0)];
-        let (started, end) = run(&stages, &[0].into(), &[0], usize::MAX);
-        assert_eq!((started, end), (vec![0, 1, 2], End::Completed));
-    }
-
-    #[test]
-    fn empty_stages_are_gone_through() {
-        let (started, end) = run(
-            &[stage(0..0, 1, 0), stage(0..1, 1, 0)],
-            &BTreeSet::new(),
-            &[0],
-            usize::MAX,
-        );
-        assert_eq!((started, end), (vec![0], End::Completed));
-    }
-
-    proptest! {
-        #[test]
-        fn the_laws_hold_for_any_fleet(
-            sizes in proptest::collection::vec((0_usize..8, 1_usize..5, 0_usize..4), 1..5),
-            failing in proptest::collection::btree_set(0_usize..32, 0..10),
-            pick in proptest::collection::vec(0_usize..8, 1..20),
-            cancel_at in 0_usize..80,
-        ) {
-            let mut first = 0;
-            let stages: Vec<Stage> = sizes
-                .into_iter()
-                .map(|(size, concurrency, failures)| {
-                    let stage = stage(first..first + size, concurrency, failures);
-                    first += size;
-                    stage
-                })
-                .collect();
-            let (started, end) = run(&stages, &failing, &pick, cancel_at);
-            if end == End::Completed {
-                prop_assert_eq!(started.len(), first);
-            }
-            let (_, undisturbed) = run(&stages, &BTreeSet::new(), &pick, usize::MAX);
-            prop_assert_eq!(undisturbed, End::Completed);
-        }
+    /// Changed targets of that kind, the one that ended last at the end, unless they were rolled back already.
+    fn to_roll_back(&self, is_meant: impl Fn(&(usize, usize)) -> bool) -> Vec<(usize, usize)> {
+        let is_subject = |target: usize| match self.outcomes.get(&target).map(|outcome| outcome.change()) {
+            None | Some(Change::None) => false,
+            Some(Change::Install) => self.policy.first_install == FirstInstall::Uninstall,
+            Some(Change::Upgrade) => true,
+        };
+        let ended = self.ended.iter().copied();
+        ended
+            .filter(|ended| is_meant(ended) && is_subject(ended.1) && !self.rolled_back.contains(&ended.1))
+            .collect()
     }
 }

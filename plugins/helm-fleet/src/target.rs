@@ -1,105 +1,234 @@
 //! One target, from its identity's ids to a verified release.
 
+mod deploy;
+
+use crate::approval::Approver;
 use crate::decision::{Desired, IdentityState, decide};
 use crate::event::{Action, FailureReport, Step, TargetResult, TargetStatus};
 use crate::evidence;
-use crate::executor::Progress;
-use crate::helm::process::Helm;
-use crate::helm::{Request, UpgradeRequest, upgrade_arguments};
-use crate::identities::Ready;
+use crate::executor::{Crew, Operation, Progress};
+use crate::gate::left_to_bake;
+use crate::helm::process::{Helm, HelmError};
+use crate::helm::redact::Redaction;
+use crate::identities::{Ready, establish_one};
 use crate::identity;
-use crate::preflight::render::{redaction, write_overrides};
-use crate::preflight::{Subject, Target};
-use crate::release::{DIGEST_LABEL, REVISION_LABEL, Record, ReleaseError, Verified, label_of};
-use crate::values::Values;
+use crate::locks::Locks;
+use crate::preflight::loss::values_of;
+use crate::preflight::render::{redaction, values_for_rendering};
+use crate::preflight::{Subject, Target, look_again};
+use crate::proof::ProbeSettings;
+use crate::release::{Record, ReleaseError};
+use crate::rollout::Change;
+use crate::targets::Stage;
 use aks_shared::interrupt::Interrupt;
-use kubectl_wi_verify::{
-    Expected, Finding, FindingCode, ProbeOptions, Vantage, Verdict, Verification, VerifyError, verify,
-};
+use futures::future::BoxFuture;
+use jiff::Timestamp;
+use kubectl_wi_verify::Finding;
 use serde_json::Value;
-use std::time::Duration;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
-/// How long verification goes on trying where it has passed before: a pod's first request may meet a cold cache.
-const PATIENCE: Duration = Duration::from_secs(30);
-/// How long it goes on where the identity was changed, by this run or by one that did not come to its end: role
-/// assignments take up to ten minutes.
-const PATIENCE_AFTER_CHANGE: Duration = Duration::from_mins(10);
+/// How long an API server that helm has lost is waited for where requests have no bound.
+const PATIENCE: Duration = Duration::from_mins(1);
+/// How often it is asked.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// What a run is to do to its targets.
+#[derive(Debug)]
+pub enum Goal {
+    /// To bring them to what the fleet file says.
+    Upgrade,
+    /// To bring each back to a revision that it has.
+    Rollback(BTreeMap<usize, u32>),
+    /// To take the release from them.
+    Uninstall,
+}
 
 /// What all targets of a run share.
 #[derive(Debug)]
 pub struct Run {
+    /// What is done to the targets.
+    pub goal: Goal,
+    /// Who holds the locks.
+    pub holder: String,
+    /// What keeps other runs away.
+    pub locks: Arc<Locks>,
     /// What the run is about.
     pub subject: Subject,
-    /// The targets.
-    pub targets: Vec<Target>,
-    /// Their identities, or why they have none.
-    pub ready: Vec<Result<Ready, FailureReport>>,
+    /// The targets as they were found; one that could not be reached is found later.
+    pub found: Mutex<Vec<Arc<Found>>>,
     /// Helm, when any target was expected to need it.
     pub helm: Option<Helm>,
     /// The probe.
     pub probe: ProbeSettings,
-    /// The run's id.
-    pub id: String,
+    /// Who approves gates.
+    pub approver: Approver,
     /// The wish to stop.
     pub interrupt: Interrupt,
+    /// When targets came to what they should be.
+    pub settled: Mutex<BTreeMap<usize, Timestamp>>,
 }
 
-/// How releases are verified.
-#[derive(Debug, Clone)]
-pub struct ProbeSettings {
-    /// Its image; without one nothing can be verified from a pod.
-    pub image: Option<String>,
-    /// Where the exchange is tried.
-    pub from: Vantage,
+/// A target with its identities, or why it has none.
+#[derive(Debug)]
+pub struct Found {
+    /// The target.
+    pub target: Target,
+    /// Its identities.
+    pub ready: Result<Ready, FailureReport>,
 }
 
 /// What became of a target so far; kept when it fails in its middle.
-#[derive(Debug, Default)]
-struct Course {
-    revision: Option<u32>,
-    findings: Vec<Finding>,
+#[derive(Debug)]
+pub(crate) struct Course {
+    pub(crate) revision: Option<u32>,
+    pub(crate) change: Change,
+    pub(crate) findings: Vec<Finding>,
+    pub(crate) checks: Vec<String>,
+}
+
+impl Crew for Arc<Run> {
+    fn perform(
+        &self,
+        operation: Operation,
+        target: usize,
+        progress: Progress,
+    ) -> impl Future<Output = TargetResult> + Send + 'static {
+        let run = Self::clone(self);
+        async move { run.operate(operation, target, &progress).await }
+    }
+
+    fn left_to_bake(&self, stage: &Stage, bake: Duration) -> Duration {
+        let settled = self.settled.lock().unwrap_or_else(PoisonError::into_inner);
+        let newest = stage
+            .targets
+            .iter()
+            .filter_map(|target| settled.get(target))
+            .max();
+        let ago = newest.map(|at| Timestamp::now().duration_since(*at));
+        // Without a time, or with one that the clock has yet to reach, all of it is left.
+        let ago = ago.and_then(|ago| Duration::try_from(ago).ok());
+        left_to_bake(bake, ago.unwrap_or_default())
+    }
+
+    fn approval(&self, gate: &str) -> BoxFuture<'static, Option<String>> {
+        self.approver.ask(gate)
+    }
 }
 
 impl Run {
-    /// Brings one target to where the fleet wants it.
-    pub async fn target(&self, index: usize, progress: Progress) -> TargetResult {
-        let target = &self.targets[index];
-        let revision_before = target.record.as_ref().map(|record| record.revision);
+    async fn operate(&self, operation: Operation, index: usize, progress: &Progress) -> TargetResult {
+        let found = self.found(index);
+        let locked = self.locks.check(index);
+        let revision_before = found.target.record.as_ref().map(|record| record.revision);
         let mut course = Course {
             revision: revision_before,
+            change: Change::None,
             findings: Vec::new(),
+            checks: Vec::new(),
         };
-        let (status, failure) = match self.attempt(index, &progress, &mut course).await {
+        let result = match operation {
+            Operation::Apply | Operation::Rollback if locked.is_err() => {
+                locked.map(|()| TargetStatus::NotStarted)
+            }
+            Operation::Apply => match &self.goal {
+                Goal::Upgrade => self.apply(index, progress, &mut course).await,
+                Goal::Rollback(revisions) => {
+                    let revision = revisions.get(&index).copied();
+                    self.go_back(&found, revision, progress, &mut course).await
+                }
+                Goal::Uninstall => self.take_away(&found, progress, &mut course).await,
+            },
+            Operation::Recheck => self.recheck(&found, progress, &mut course).await,
+            Operation::Rollback => self.take_back(&found, progress, &mut course).await,
+        };
+        let (status, failure) = match result {
             Ok(status) => (status, None),
+            Err(failure) if failure.step == Step::Reach => (TargetStatus::Unreachable, Some(failure)),
             Err(failure) if self.interrupt.is_raised() => (TargetStatus::Interrupted, Some(failure)),
             Err(failure) => (TargetStatus::Failed, Some(failure)),
         };
+        if operation == Operation::Apply && failure.is_none() {
+            self.settle(index, status);
+        }
         TargetResult {
             status,
             revision_before,
             revision_after: course.revision,
+            change: course.change,
             findings: course.findings,
+            checks: course.checks,
             failure,
             // The executor measures.
             took: Duration::ZERO,
         }
     }
 
-    async fn attempt(
+    /// Remembers since when a target is what it should be: what was left alone has been for longer.
+    fn settle(&self, index: usize, status: TargetStatus) {
+        let found = self.found(index);
+        let record = found.target.record.as_ref();
+        let deployed = record.and_then(|record| record.deployed_at);
+        let since = deployed.filter(|_| status == TargetStatus::Unchanged);
+        let mut settled = self.settled.lock().unwrap_or_else(PoisonError::into_inner);
+        settled.insert(index, since.unwrap_or_else(Timestamp::now));
+    }
+
+    fn is_of_this_run(&self, record: Option<&Record>) -> bool {
+        record.is_some_and(|record| record.is_of_run(&self.subject.run))
+    }
+
+    /// A target as it was found last.
+    fn found(&self, index: usize) -> Arc<Found> {
+        let found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(&found[index])
+    }
+
+    /// Brings one target to where the fleet wants it, after a second look if the first one did not reach it.
+    async fn apply(
         &self,
         index: usize,
         progress: &Progress,
         course: &mut Course,
     ) -> Result<TargetStatus, FailureReport> {
-        let target = &self.targets[index];
-        let ready = self.ready[index].as_ref().map_err(Clone::clone)?;
-        let values = Values::of(
-            &self.subject.fleet,
-            &self.subject.files,
-            &target.spec,
-            &Value::Object(ready.variables.clone()),
-        )
-        .map_err(|error| FailureReport::of(Step::Helm, &error))?;
+        let mut found = self.found(index);
+        match found.target.action {
+            Action::LeaveOut => return Err(FailureReport::new(Step::Reach, found.target.reason.clone())),
+            Action::TryLater => {
+                progress.say("looking at it again");
+                let (subject, interrupt) = (&self.subject, &self.interrupt);
+                // Both are large and rare.
+                let look = Box::pin(look_again(subject, &found.target, self.helm.as_ref(), interrupt));
+                let target = look.await?;
+                self.locks.add(subject, index, &target, &self.holder).await?;
+                let azure = subject.azure.as_ref();
+                let ready = Box::pin(establish_one(azure, &target, interrupt, progress.sender())).await;
+                course.revision = target.record.as_ref().map(|record| record.revision);
+                found = Arc::new(Found { target, ready });
+                self.found.lock().unwrap_or_else(PoisonError::into_inner)[index] = Arc::clone(&found);
+            }
+            Action::Install
+            | Action::Upgrade
+            | Action::RepairIdentity
+            | Action::Rollback
+            | Action::Uninstall
+            | Action::Nothing => {}
+        }
+        self.attempt(&found, progress, course).await
+    }
+
+    async fn attempt(
+        &self,
+        found: &Found,
+        progress: &Progress,
+        course: &mut Course,
+    ) -> Result<TargetStatus, FailureReport> {
+        let target = &found.target;
+        let ready = found.ready.as_ref().map_err(Clone::clone)?;
+        let (record, identities) = (target.record.as_ref(), Value::Object(ready.variables.clone()));
+        let values = values_of(&self.subject, &target.spec, record, &identities)
+            .map_err(|error| FailureReport::of(Step::Helm, &error))?;
         let desired = Desired::new(&self.subject.fleet, &self.subject.chart, values);
         let state = if ready.changed {
             IdentityState::Changed
@@ -107,8 +236,14 @@ impl Run {
             IdentityState::InOrder
         };
         let (action, _) = decide(target.record.as_ref(), &desired, &self.subject.chart, state);
+        // What this run did before it was resumed is its own as well.
+        if self.is_of_this_run(target.record.as_ref()) {
+            course.change = self.kind_of_change(target);
+        }
         let status = match action {
-            Action::Nothing => return Ok(TargetStatus::Unchanged),
+            Action::Nothing | Action::Rollback | Action::Uninstall | Action::TryLater | Action::LeaveOut => {
+                return Ok(TargetStatus::Unchanged);
+            }
             Action::RepairIdentity => TargetStatus::IdentityRepaired,
             Action::Install => TargetStatus::Installed,
             Action::Upgrade => TargetStatus::Upgraded,
@@ -125,166 +260,69 @@ impl Run {
         } else {
             self.upgrade(target, &desired, progress, course).await?
         };
-        self.prove(index, &record, &desired, progress, course).await?;
+        self.prove(found, &record, &desired.digest, progress, course)
+            .await?;
         Ok(status)
     }
 
-    /// Runs helm and believes the release record alone.
-    async fn upgrade(
+    /// Why helm failed, in its own words and in those of the pods.
+    pub(crate) async fn helm_failure(
         &self,
+        step: Step,
+        error: &HelmError,
         target: &Target,
-        desired: &Desired,
-        progress: &Progress,
-        course: &mut Course,
-    ) -> Result<Record, FailureReport> {
-        let before = target.record.as_ref().map_or(0, |record| record.revision);
-        self.unmoved(target, course).await?;
-        let result = self.helm_upgrade(target, desired, progress).await;
-        let after = self.latest(target).await?;
-        course.revision = after.as_ref().map(|record| record.revision).or(course.revision);
-        result?;
-        let after =
-            after.ok_or_else(|| FailureReport::new(Step::Release, "helm succeeded and left no release"))?;
-        if after.revision <= before || !after.is_deployed() || !after.has_digest(&desired.digest) {
-            let message = format!(
-                "helm succeeded, and yet revision {} is {} and not ours",
-                after.revision, after.status
-            );
-            return Err(FailureReport::new(Step::Release, message));
-        }
-        Ok(after)
-    }
-
-    async fn helm_upgrade(
-        &self,
-        target: &Target,
-        desired: &Desired,
-        progress: &Progress,
-    ) -> Result<(), FailureReport> {
-        let Some(helm) = &self.helm else {
-            return Err(FailureReport::new(
-                Step::Helm,
-                "the plan did not expect an upgrade; run the command again",
-            ));
-        };
-        if self.interrupt.is_raised() {
-            return Err(FailureReport::new(
-                Step::Helm,
-                "interrupted before helm was started",
-            ));
-        }
-        let fleet = &self.subject.fleet;
-        let overrides = write_overrides(&desired.values.overrides)
-            .map_err(|error| FailureReport::of(Step::Helm, &error))?;
-        let request = Request {
-            release: &fleet.release.name,
-            namespace: &fleet.release.namespace,
-            chart: &self.subject.chart.path,
-            files: &desired.values.files,
-            overrides: overrides.path(),
-            settings: &fleet.helm,
-        };
-        let base = target.record.as_ref().map_or(0, |record| record.revision);
-        let upgrade = UpgradeRequest {
-            context: &target.spec.context,
-            create_namespace: fleet.release.create_namespace,
-            labels: &[
-                (DIGEST_LABEL, label_of(&desired.digest)),
-                (REVISION_LABEL, &(base + 1).to_string()),
-            ],
-            description: &format!("helm-fleet run={} from={base}", self.id),
-        };
-        let arguments = upgrade_arguments(helm.version(), &request, &upgrade);
-        progress.say(format!("helm {}", if base == 0 { "install" } else { "upgrade" }));
-        // Helm's timeout bounds each of its waits and hooks, not the whole.
-        let deadline = fleet.helm.timeout * 4 + Duration::from_mins(1);
-        let redaction = redaction(&desired.values, &target.record);
-        let Err(error) = helm.run(&arguments, deadline, &redaction, &self.interrupt).await else {
-            return Ok(());
-        };
-        let mut failure = FailureReport::of(Step::Helm, &error);
+        redaction: &Redaction,
+    ) -> FailureReport {
+        let mut failure = FailureReport::of(step, error);
         failure.output = error.output().filter(|text| !text.is_empty()).map(str::to_owned);
         if !self.interrupt.is_raised() {
-            let release = &fleet.release;
+            let release = &self.subject.fleet.release;
             failure.evidence =
-                evidence::of_release(&target.cluster, &release.namespace, &release.name, &redaction).await;
+                evidence::of_release(&target.cluster, &release.namespace, &release.name, redaction).await;
         }
-        Err(failure)
+        failure
     }
 
-    /// Verifies every identity and marks the revision accordingly.
-    async fn prove(
-        &self,
-        index: usize,
-        record: &Record,
-        desired: &Desired,
-        progress: &Progress,
-        course: &mut Course,
-    ) -> Result<(), FailureReport> {
-        let target = &self.targets[index];
-        let verdict = self.verify(index, progress, course).await;
-        let mark = if verdict.is_ok() {
-            Verified::Yes
-        } else {
-            Verified::No
-        };
-        // Without a mark there is none to take away.
-        if verdict.is_ok() || record.is_verified(&desired.digest) {
-            let namespace = &self.subject.fleet.release.namespace;
-            record
-                .set_verified(&target.cluster, namespace, &desired.digest, mark)
-                .await
-                .map_err(|error| release_failure(&error))
-                .or_else(|failure| if verdict.is_ok() { Err(failure) } else { Ok(()) })?;
-        }
-        verdict
+    /// What must not come out of what programs print about a target.
+    pub(crate) fn redaction(&self, target: &Target) -> Redaction {
+        values_for_rendering(&self.subject, target).map_or_else(
+            |_| Redaction::default().blind(),
+            |values| redaction(&values, &target.record),
+        )
     }
 
-    async fn verify(
-        &self,
-        index: usize,
-        progress: &Progress,
-        course: &mut Course,
-    ) -> Result<(), FailureReport> {
-        let target = &self.targets[index];
-        let Some(azure) = &self.subject.azure else {
-            return Ok(());
-        };
-        let changed = self.ready[index].as_ref().is_ok_and(|ready| ready.changed);
-        let proven_before = target.record.as_ref().is_some_and(Record::was_verified);
-        for identity in &target.identities {
-            let client_id = self.ready[index].as_ref().ok().and_then(|ready| {
-                ready
-                    .variables
-                    .get(&identity.name)?
-                    .get("clientId")?
-                    .as_str()
-                    .map(str::to_owned)
-            });
-            let image = self.probe.image.clone().unwrap_or_default();
-            let mut probe = ProbeOptions::new(image, azure.cloud.clone(), azure.roots.clone());
-            probe.wait = if changed || !proven_before {
-                PATIENCE_AFTER_CHANGE
-            } else {
-                PATIENCE
-            };
-            let mut verification = Verification::new(identity.workload.account.clone(), probe);
-            verification.secrets.clone_from(&identity.workload.secrets);
-            verification.from = self.probe.from;
-            verification.expected = Some(Expected { client_id });
-            let say = |text: &str| progress.say(format!("verify: {text}"));
-            let report = verify(&target.cluster, Some(azure), &verification, &self.interrupt, &say)
-                .await
-                .map_err(|error: VerifyError| FailureReport::of(Step::Verify, &error))?;
-            let failure = verdict_of(&report, &identity.name, identity.workload.secrets.len());
-            course.findings.extend(report.findings);
-            failure?;
+    /// The helm of the run.
+    pub(crate) fn helm(&self) -> Result<&Helm, FailureReport> {
+        let missing = "the plan did not expect an upgrade; run the command again";
+        self.helm
+            .as_ref()
+            .ok_or_else(|| FailureReport::new(Step::Helm, missing))
+    }
+
+    /// Helm's timeout bounds each of its waits and hooks, not the whole.
+    pub(crate) fn deadline(&self) -> Duration {
+        self.subject.fleet.helm.timeout * 4 + Duration::from_mins(1)
+    }
+
+    /// What a further revision of a target's release is.
+    pub(crate) fn kind_of_change(&self, target: &Target) -> Change {
+        match self.restore(target) {
+            Some(_) => Change::Upgrade,
+            None => Change::Install,
         }
-        Ok(())
+    }
+
+    /// The revision that a rollback of this run goes back to.
+    pub(crate) fn restore(&self, target: &Target) -> Option<u32> {
+        target.record.as_ref()?.restore(&self.subject.run)
     }
 
     /// The release as it is now, if it is still at the revision that the plan was made from.
-    async fn unmoved(&self, target: &Target, course: &mut Course) -> Result<Option<Record>, FailureReport> {
+    pub(crate) async fn unmoved(
+        &self,
+        target: &Target,
+        course: &mut Course,
+    ) -> Result<Option<Record>, FailureReport> {
         let now = self.latest(target).await?;
         if let Some(failure) = moved(target.record.as_ref(), now.as_ref()) {
             course.revision = now.map(|record| record.revision);
@@ -293,53 +331,53 @@ impl Run {
         Ok(now)
     }
 
-    async fn latest(&self, target: &Target) -> Result<Option<Record>, FailureReport> {
+    /// The release as it is now.
+    pub(crate) async fn latest(&self, target: &Target) -> Result<Option<Record>, FailureReport> {
         let release = &self.subject.fleet.release;
         Record::latest(&target.cluster, &release.namespace, &release.name)
             .await
             .map_err(|error| release_failure(&error))
     }
-}
 
-impl ProbeSettings {
-    /// Why no release of this fleet could be verified, if so.
-    pub fn obstacle(&self, subject: &Subject) -> Option<&'static str> {
-        let needs_image = self.from != Vantage::Local && !subject.fleet.identities.is_empty();
-        (needs_image && self.image.is_none())
-            .then_some("no image for the probe that verifies identities was given")
+    /// The release after helm has run. The API server that helm has lost may be back in a moment, so it is waited for
+    /// as long as for an answer, or until the user does not want to.
+    pub(crate) async fn latest_in_time(&self, target: &Target) -> Result<Option<Record>, FailureReport> {
+        let patience = self.subject.connection.request_timeout.unwrap_or(PATIENCE);
+        let since = Instant::now();
+        loop {
+            let latest = self.latest(target).await;
+            let is_lost = latest.as_ref().is_err_and(|failure| failure.step == Step::Reach);
+            if !is_lost || since.elapsed() >= patience {
+                return latest;
+            }
+            tokio::select! {
+                () = tokio::time::sleep(LOOK) => {}
+                () = self.interrupt.forced() => return latest,
+            }
+        }
     }
-}
 
-/// A proof is an exchange that worked and every secret read; that nothing failed is none.
-fn verdict_of(
-    report: &kubectl_wi_verify::Report,
-    identity: &str,
-    secrets: usize,
-) -> Result<(), FailureReport> {
-    let failed = |what: String| {
-        Err(FailureReport::new(
-            Step::Verify,
-            format!("identity {identity}: {what}"),
-        ))
-    };
-    if let Some(cause) = report.cause() {
-        return failed(format!("{}: {}", cause.code, cause.message));
+    /// The release after helm has run: whoever cannot be reached now is no longer untouched.
+    pub(crate) async fn latest_after_helm(
+        &self,
+        target: &Target,
+        failed: Option<&FailureReport>,
+    ) -> Result<Option<Record>, FailureReport> {
+        self.latest_in_time(target).await.map_err(|failure| match failed {
+            Some(failed) => {
+                let mut failed = failed.clone();
+                failed.causes.push(format!(
+                    "what became of the release is not known: {}",
+                    failure.line()
+                ));
+                failed
+            }
+            None => FailureReport {
+                step: Step::Release,
+                ..failure
+            },
+        })
     }
-    let passed = |code| {
-        report
-            .findings
-            .iter()
-            .filter(|finding| finding.code == code && finding.verdict == Verdict::Pass)
-            .count()
-    };
-    if passed(FindingCode::ExchangeOk) == 0 {
-        return failed("the exchange was not proven".to_owned());
-    }
-    let read = passed(FindingCode::SecretOk);
-    if read < secrets {
-        return failed(format!("{read} of {secrets} secrets were proven to be readable"));
-    }
-    Ok(())
 }
 
 /// Why a plan that was made from one record cannot be carried out on another.
@@ -352,8 +390,13 @@ fn moved(planned: Option<&Record>, now: Option<&Record>) -> Option<FailureReport
     })
 }
 
-fn release_failure(error: &ReleaseError) -> FailureReport {
-    FailureReport::of(Step::Release, error)
+/// A request about a release that failed; [`Step::Reach`] when the cluster cannot be reached.
+pub(crate) fn release_failure(error: &ReleaseError) -> FailureReport {
+    let step = match error {
+        ReleaseError::Cluster(error) if error.is_unreachable() => Step::Reach,
+        ReleaseError::Cluster(_) | ReleaseError::Decode { .. } => Step::Release,
+    };
+    FailureReport::of(step, error)
 }
 
 /// The variables of an identity before anything was looked at, by its name in the fleet file.
@@ -370,20 +413,6 @@ pub fn placeholders(fleet: &crate::fleet::Fleet) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use aks_shared::identity::ServiceAccountRef;
-    use kubectl_wi_verify::Report;
-
-    fn report(findings: &[(FindingCode, Verdict)]) -> Report {
-        let findings = findings
-            .iter()
-            .map(|(code, verdict)| Finding::new(*code, *verdict, "", "why"))
-            .collect();
-        Report::new(
-            "aks-weu-1",
-            ServiceAccountRef::new("shop", "orders").unwrap(),
-            findings,
-        )
-    }
 
     #[test]
     fn a_plan_holds_for_its_own_revision_only() {
@@ -393,29 +422,6 @@ mod tests {
         for (planned, now) in [(Some(3), Some(4)), (Some(3), None), (None, Some(1))] {
             let (planned, now) = (planned.map(record), now.map(record));
             assert!(moved(planned.as_ref(), now.as_ref()).is_some());
-        }
-    }
-
-    #[test]
-    fn only_what_was_proven_passes() {
-        use FindingCode::{ExchangeOk, IssuerOk, SecretForbidden, SecretNotTried, SecretOk};
-        use Verdict::{Fail, Pass, Unknown};
-        assert!(verdict_of(&report(&[(ExchangeOk, Pass), (SecretOk, Pass)]), "orders", 1).is_ok());
-        for (findings, secrets, expected) in [
-            (vec![(IssuerOk, Pass)], 0, "exchange was not proven"),
-            (
-                vec![(ExchangeOk, Pass), (SecretNotTried, Unknown)],
-                1,
-                "0 of 1 secrets",
-            ),
-            (
-                vec![(ExchangeOk, Pass), (SecretForbidden, Fail)],
-                1,
-                "secret-forbidden: why",
-            ),
-        ] {
-            let failure = verdict_of(&report(&findings), "orders", secrets).unwrap_err();
-            assert!(failure.message.contains(expected), "{failure:?}");
         }
     }
 }

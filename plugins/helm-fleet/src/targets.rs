@@ -1,13 +1,13 @@
 //! Which clusters a run is about, and in which stage each one is: every cluster in exactly one.
 
-use crate::fleet::amount::Amount;
 use crate::fleet::selector::Selector;
-use crate::fleet::{ClusterSpec, Fleet, RolloutSpec, Unmatched};
+use crate::fleet::{ClusterSpec, Fleet, RolloutSpec, StageSpec, Unmatched};
+use crate::gate::Gate;
 use aks_shared::kubeconfig::glob_matches;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A stage with its clusters and with its amounts resolved.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Stage {
     /// Its name.
     pub name: String,
@@ -17,6 +17,21 @@ pub struct Stage {
     pub max_failures: usize,
     /// Its targets, as indices into the list of clusters, in the order of the file.
     pub targets: Vec<usize>,
+    /// Bounds among targets that share the value of a label.
+    pub label_limits: Vec<LabelLimit>,
+    /// What has to pass before the next stage.
+    pub gates: Vec<Gate>,
+}
+
+/// How many targets at once may share the value of a label; those without the label are not bound.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LabelLimit {
+    /// The label.
+    pub label: String,
+    /// How many at once.
+    pub max: usize,
+    /// Its value by target.
+    pub values: BTreeMap<usize, String>,
 }
 
 /// Which targets of the fleet this run takes.
@@ -28,6 +43,10 @@ pub struct Selection {
     pub contexts: Vec<String>,
     /// Labels.
     pub selector: Selector,
+    /// The only stage; without it all.
+    pub stage: Option<String>,
+    /// Globs of names of clusters that are left out.
+    pub skip: Vec<String>,
 }
 
 /// The clusters cannot be told, or not each put into one stage.
@@ -52,6 +71,22 @@ pub enum TargetError {
     /// The file names no cluster at all.
     #[error("the fleet has no clusters")]
     NoClusters,
+    /// The selection names a stage that the fleet does not have.
+    #[error("the fleet has no stage {stage:?}")]
+    NoStage {
+        /// The stage.
+        stage: String,
+        /// The stages that exist.
+        known: Vec<String>,
+    },
+    /// What is to be left out is not there: it may be misspelled, and then it would not be left out.
+    #[error("no cluster of the fleet matches {pattern:?}, which is to be skipped")]
+    NothingToSkip {
+        /// The glob.
+        pattern: String,
+        /// The clusters that exist.
+        known: Vec<String>,
+    },
     /// The selection leaves nothing.
     #[error("the selection matches no cluster of the fleet")]
     EmptySelection {
@@ -66,18 +101,20 @@ pub enum TargetError {
     },
 }
 
-/// The clusters of a fleet, listed ones first, then discovered ones that no listed one names.
+/// The clusters of a fleet: listed ones first, then those that were found in Azure and then those of the kubeconfig,
+/// without those that an earlier one names already.
 ///
 /// A fleet that lists and discovers none takes the contexts that the command line selects.
 pub fn clusters(
     fleet: &Fleet,
     selection: &Selection,
     known: &[String],
+    found: Vec<ClusterSpec>,
 ) -> Result<Vec<ClusterSpec>, TargetError> {
     let mut clusters = fleet.clusters.clone();
     let missing: Vec<String> = clusters
         .iter()
-        .filter(|cluster| !known.contains(&cluster.context))
+        .filter(|cluster| !cluster.context.is_empty() && !known.contains(&cluster.context))
         .map(|cluster| format!("{}: {}", cluster.name, cluster.context))
         .collect();
     if !missing.is_empty() {
@@ -86,7 +123,8 @@ pub fn clusters(
             known: known.to_vec(),
         });
     }
-    let nothing_named = fleet.clusters.is_empty() && fleet.discover.contexts.is_empty();
+    let nothing_named =
+        fleet.clusters.is_empty() && fleet.discover.contexts.is_empty() && fleet.discover.azure.is_none();
     let patterns = if nothing_named {
         &selection.contexts
     } else {
@@ -100,10 +138,12 @@ pub fn clusters(
             });
         }
     }
-    let named: BTreeSet<&str> = fleet
-        .clusters
+    let listed: BTreeSet<String> = clusters.iter().filter_map(canonical_id).collect();
+    let is_new = |cluster: &ClusterSpec| canonical_id(cluster).is_none_or(|id| !listed.contains(&id));
+    clusters.extend(found.into_iter().filter(is_new));
+    let named: BTreeSet<String> = clusters
         .iter()
-        .flat_map(|cluster| [cluster.context.as_str(), cluster.name.as_str()])
+        .flat_map(|cluster| [cluster.context.clone(), cluster.name.clone()])
         .collect();
     let matches_any = |globs: &[String], context: &str| globs.iter().any(|glob| glob_matches(glob, context));
     for context in known {
@@ -112,9 +152,7 @@ pub fn clusters(
             clusters.push(ClusterSpec {
                 name: context.clone(),
                 context: context.clone(),
-                id: None,
-                labels: std::collections::BTreeMap::new(),
-                values: Vec::new(),
+                ..ClusterSpec::default()
             });
         }
     }
@@ -125,6 +163,11 @@ pub fn clusters(
     }
 }
 
+/// A cluster's ARM id in the one spelling that all spellings of it share.
+fn canonical_id(cluster: &ClusterSpec) -> Option<String> {
+    Some(cluster.id.as_ref()?.to_ascii_lowercase())
+}
+
 /// The stages of a fleet over all its clusters; empty stages stay, so that their emptiness is seen.
 pub fn stages(clusters: &[ClusterSpec], rollout: Option<&RolloutSpec>) -> Result<Vec<Stage>, TargetError> {
     let everything = || Stage {
@@ -132,6 +175,7 @@ pub fn stages(clusters: &[ClusterSpec], rollout: Option<&RolloutSpec>) -> Result
         max_concurrency: clusters.len().max(1),
         max_failures: 0,
         targets: (0..clusters.len()).collect(),
+        ..Stage::default()
     };
     let Some(rollout) = rollout.filter(|rollout| !rollout.stages.is_empty()) else {
         return Ok(vec![everything()]);
@@ -163,10 +207,15 @@ pub fn stages(clusters: &[ClusterSpec], rollout: Option<&RolloutSpec>) -> Result
         .stages
         .iter()
         .zip(members)
-        .map(|(spec, targets)| resolve(&spec.name, spec.max_concurrency, spec.max_failures, targets))
+        .map(|(spec, targets)| resolve(spec, clusters, targets))
         .collect();
     if !rest.is_empty() {
-        stages.push(resolve("rest", Amount::Count(1), Amount::Count(0), rest));
+        stages.push(Stage {
+            name: "rest".to_owned(),
+            max_concurrency: 1,
+            targets: rest,
+            ..Stage::default()
+        });
     }
     Ok(stages)
 }
@@ -178,8 +227,34 @@ pub fn select(
     selection: &Selection,
 ) -> Result<(Vec<ClusterSpec>, Vec<Stage>), TargetError> {
     // The whole fleet must be sound, whatever part of it this run takes.
-    stages(&clusters, rollout)?;
+    let whole = stages(&clusters, rollout)?;
     let known: Vec<String> = clusters.iter().map(|cluster| cluster.name.clone()).collect();
+    for pattern in &selection.skip {
+        if !known.iter().any(|name| glob_matches(pattern, name)) {
+            return Err(TargetError::NothingToSkip {
+                pattern: pattern.clone(),
+                known,
+            });
+        }
+    }
+    let of_stage: Option<BTreeSet<String>> = match &selection.stage {
+        None => None,
+        Some(wanted) => {
+            let Some(stage) = whole.iter().find(|stage| stage.name == *wanted) else {
+                return Err(TargetError::NoStage {
+                    stage: wanted.clone(),
+                    known: whole.into_iter().map(|stage| stage.name).collect(),
+                });
+            };
+            Some(
+                stage
+                    .targets
+                    .iter()
+                    .map(|target| known[*target].clone())
+                    .collect(),
+            )
+        }
+    };
     let wanted =
         |globs: &[String], name: &str| globs.is_empty() || globs.iter().any(|glob| glob_matches(glob, name));
     let clusters: Vec<ClusterSpec> = clusters
@@ -187,125 +262,55 @@ pub fn select(
         .filter(|cluster| wanted(&selection.clusters, &cluster.name))
         .filter(|cluster| wanted(&selection.contexts, &cluster.context))
         .filter(|cluster| selection.selector.matches(&cluster.labels))
+        .filter(|cluster| {
+            of_stage
+                .as_ref()
+                .is_none_or(|stage| stage.contains(&cluster.name))
+        })
+        .filter(|cluster| {
+            !selection
+                .skip
+                .iter()
+                .any(|glob| glob_matches(glob, &cluster.name))
+        })
         .collect();
     if clusters.is_empty() {
         return Err(TargetError::EmptySelection { known });
     }
-    let stages = stages(&clusters, rollout)?;
+    let mut stages = stages(&clusters, rollout)?;
+    if let Some(wanted) = &selection.stage {
+        stages.retain(|stage| stage.name == *wanted);
+        // Nothing follows that an approval could let through: whoever runs single stages approves between them.
+        for stage in &mut stages {
+            stage.gates.retain(|gate| !matches!(gate, Gate::Approval(_)));
+        }
+    }
     Ok((clusters, stages))
 }
 
-fn resolve(name: &str, max_concurrency: Amount, max_failures: Amount, targets: Vec<usize>) -> Stage {
+fn resolve(spec: &StageSpec, clusters: &[ClusterSpec], targets: Vec<usize>) -> Stage {
+    let value_of = |label: &str, target: &usize| clusters[*target].labels.get(label).cloned();
+    let limits = spec.max_per_label.iter().map(|(label, amount)| LabelLimit {
+        label: label.clone(),
+        max: amount.of_at_least_one(targets.len()),
+        values: targets
+            .iter()
+            .filter_map(|target| Some((*target, value_of(label, target)?)))
+            .collect(),
+    });
     Stage {
-        name: name.to_owned(),
-        max_concurrency: max_concurrency.of_at_least_one(targets.len()),
-        max_failures: max_failures.of(targets.len()),
+        name: spec.name.clone(),
+        max_concurrency: spec.max_concurrency.of_at_least_one(targets.len()),
+        max_failures: spec.max_failures.of(targets.len()),
+        label_limits: limits.collect(),
+        gates: spec
+            .gates
+            .iter()
+            .filter_map(|gate| Gate::of(gate, &spec.name))
+            .collect(),
         targets,
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::fleet::StageSpec;
-    use proptest::prelude::*;
-
-    fn cluster(name: &str, ring: &str) -> ClusterSpec {
-        ClusterSpec {
-            name: name.to_owned(),
-            context: format!("aks-{name}"),
-            id: None,
-            labels: [("ring".to_owned(), ring.to_owned())].into(),
-            values: Vec::new(),
-        }
-    }
-
-    fn stage(name: &str, selector: &str, max_concurrency: Amount) -> StageSpec {
-        StageSpec {
-            name: name.to_owned(),
-            selector: selector.parse().unwrap(),
-            max_concurrency,
-            max_failures: Amount::Count(0),
-        }
-    }
-
-    fn rollout(unmatched: Unmatched) -> RolloutSpec {
-        RolloutSpec {
-            unmatched,
-            stages: vec![
-                stage("canary", "ring=0", Amount::Count(1)),
-                stage("prod", "ring in (1,2)", Amount::Percent(50)),
-            ],
-            ..RolloutSpec::default()
-        }
-    }
-
-    #[test]
-    fn without_stages_all_clusters_go_at_once() {
-        let clusters = [cluster("a", "0"), cluster("b", "1")];
-        let stages = stages(&clusters, None).unwrap();
-        assert_eq!(stages.len(), 1);
-        assert_eq!(
-            (stages[0].max_concurrency, stages[0].targets.as_slice()),
-            (2, [0, 1].as_slice())
-        );
-    }
-
-    #[test]
-    fn all_clusters_outside_exactly_one_stage_are_listed() {
-        let clusters = [cluster("a", "0"), cluster("b", "7"), cluster("c", "8")];
-        let Err(TargetError::Stages { offenders }) = stages(&clusters, Some(&rollout(Unmatched::Error)))
-        else {
-            panic!("they were accepted")
-        };
-        assert_eq!(offenders, ["b: in no stage", "c: in no stage"]);
-        let mut twice = rollout(Unmatched::Error);
-        twice.stages[1].selector = Selector::default();
-        let Err(TargetError::Stages { offenders }) = stages(&clusters, Some(&twice)) else {
-            panic!("they were accepted")
-        };
-        assert_eq!(offenders, ["a: in canary and prod"]);
-    }
-
-    #[test]
-    fn a_selection_keeps_the_stages_and_must_leave_something() {
-        let clusters = vec![cluster("a", "0"), cluster("b", "1"), cluster("c", "2")];
-        let selection = Selection {
-            clusters: vec!["[bc]".into()],
-            ..Selection::default()
-        };
-        assert!(matches!(
-            select(clusters.clone(), Some(&rollout(Unmatched::Error)), &selection),
-            Err(TargetError::EmptySelection { .. })
-        ));
-        let selection = Selection {
-            selector: "ring!=0".parse().unwrap(),
-            ..Selection::default()
-        };
-        let (left, stages) = select(clusters, Some(&rollout(Unmatched::Error)), &selection).unwrap();
-        assert_eq!(left.len(), 2);
-        assert_eq!(
-            stages.iter().map(|stage| stage.targets.len()).collect::<Vec<_>>(),
-            [0, 2]
-        );
-    }
-
-    proptest! {
-        #[test]
-        fn every_cluster_is_in_exactly_one_stage(rings in proptest::collection::vec(0_u8..5, 1..40)) {
-            let clusters: Vec<ClusterSpec> = rings
-                .iter()
-                .enumerate()
-                .map(|(index, ring)| cluster(&format!("c{index}"), &ring.to_string()))
-                .collect();
-            let stages = stages(&clusters, Some(&rollout(Unmatched::Last))).unwrap();
-            let mut seen: Vec<usize> = stages.iter().flat_map(|stage| stage.targets.clone()).collect();
-            seen.sort_unstable();
-            prop_assert_eq!(seen, (0..clusters.len()).collect::<Vec<_>>());
-            for stage in &stages {
-                prop_assert!(stage.max_concurrency >= 1);
-                prop_assert!(stage.max_failures <= stage.targets.len());
-            }
-        }
-    }
-}
+mod tests;

@@ -1,11 +1,15 @@
 //! The values of one target: the user's files, untouched, and our overrides, rendered and merged last.
 
 pub mod files;
+pub mod keys;
+pub mod remote;
 
 use crate::digest::Hasher;
 use crate::fleet::{ClusterSpec, Fleet, ValuesSpec};
 use aks_shared::template::{self, TemplateError};
 use files::ValuesFiles;
+use keys::KeyPath;
+use remote::RemoteContent;
 use serde_json::{Map, Value, json};
 use std::io::ErrorKind;
 use std::path::PathBuf;
@@ -15,8 +19,10 @@ use std::path::PathBuf;
 pub struct Values {
     /// The user's files, in order.
     pub files: Vec<ValuesFile>,
-    /// Our overrides.
+    /// Our overrides, what is kept of the cluster's own values among them.
     pub overrides: Value,
+    /// The keys of those.
+    pub kept: Vec<KeyPath>,
 }
 
 /// One `-f` of Helm.
@@ -29,8 +35,13 @@ pub enum ValuesFile {
         /// Digest of its content.
         digest: String,
     },
-    /// An address that Helm reads itself: its content is not known here.
-    Remote(String),
+    /// An address that Helm reads itself.
+    Remote {
+        /// The address.
+        address: String,
+        /// What is there, when helm was asked.
+        content: Option<RemoteContent>,
+    },
 }
 
 /// The values of a target cannot be made.
@@ -45,8 +56,10 @@ pub enum ValuesError {
         source: TemplateError,
     },
     /// A file cannot be read.
-    #[error("cannot read values file {}", path.display())]
+    #[error("{key}: cannot read values file {}", path.display())]
     Read {
+        /// The key of the fleet file.
+        key: String,
         /// The file.
         path: PathBuf,
         /// Why.
@@ -64,13 +77,35 @@ impl Values {
     ) -> Result<Self, ValuesError> {
         let variables = variables(fleet, cluster, identities);
         let mut files = Vec::new();
-        for (key, list) in [("values", &fleet.values), ("clusters[].values", &cluster.values)] {
-            for spec in list {
-                files.extend(values_file(key, spec, source, &variables)?);
+        let own = fleet
+            .clusters
+            .iter()
+            .position(|listed| listed.name == cluster.name);
+        let own = own.map_or_else(String::new, |index| format!("clusters[{index}]."));
+        for (key, list) in [
+            ("values".to_owned(), &fleet.values),
+            (format!("{own}values"), &cluster.values),
+        ] {
+            for (index, spec) in list.iter().enumerate() {
+                files.extend(values_file(&format!("{key}[{index}]"), spec, source, &variables)?);
             }
         }
         let overrides = render_tree("overrides", &Value::Object(fleet.overrides.clone()), &variables)?;
-        Ok(Self { files, overrides })
+        Ok(Self {
+            files,
+            overrides,
+            kept: Vec::new(),
+        })
+    }
+
+    /// Keeps what a cluster has at these keys; the fleet sets none of them.
+    pub fn keep(&mut self, kept: Vec<KeyPath>, stored: &Value) {
+        for key in &kept {
+            if let Some(value) = key.value_in(stored) {
+                keys::merge(&mut self.overrides, key.alone(value.clone()));
+            }
+        }
+        self.kept = kept;
     }
 
     /// Digest of the values alone: equal for clusters that one rendering can stand for.
@@ -82,21 +117,33 @@ impl Values {
     pub fn add_to(&self, hasher: Hasher) -> Hasher {
         let hasher = self.files.iter().fold(hasher, |hasher, file| match file {
             ValuesFile::Local { digest, .. } => hasher.bytes("file", digest.as_bytes()),
-            ValuesFile::Remote(address) => hasher.bytes("remote", address.as_bytes()),
+            ValuesFile::Remote {
+                address,
+                content: None,
+            } => hasher.bytes("remote", address.as_bytes()),
+            ValuesFile::Remote {
+                content: Some(content),
+                ..
+            } => hasher.json("content", content.values()),
         });
-        hasher.json("overrides", &self.overrides)
+        let hasher = hasher.json("overrides", &self.overrides);
+        // A key that the fleet begins to set is not kept any more, even if its value stays.
+        let kept = self.kept.iter();
+        kept.fold(hasher, |hasher, key| {
+            hasher.bytes("kept", key.to_string().as_bytes())
+        })
     }
 
     /// Whether all content is known here, so that equal digests mean equal values.
     pub fn are_comparable(&self) -> bool {
         self.files
             .iter()
-            .all(|file| matches!(file, ValuesFile::Local { .. }))
+            .all(|file| !matches!(file, ValuesFile::Remote { content: None, .. }))
     }
 }
 
 /// What templates of the fleet file may name.
-fn variables(fleet: &Fleet, cluster: &ClusterSpec, identities: &Value) -> Value {
+pub(crate) fn variables(fleet: &Fleet, cluster: &ClusterSpec, identities: &Value) -> Value {
     json!({
         "cluster": {"name": cluster.name, "context": cluster.context, "labels": cluster.labels},
         "release": {"name": fleet.release.name, "namespace": fleet.release.namespace},
@@ -112,9 +159,13 @@ fn values_file(
 ) -> Result<Option<ValuesFile>, ValuesError> {
     let name = render(key, &spec.file, variables)?;
     if name.contains("://") {
-        return Ok(Some(ValuesFile::Remote(name)));
+        return Ok(Some(ValuesFile::Remote {
+            content: source.remote(&name),
+            address: name,
+        }));
     }
     let failed = |error| ValuesError::Read {
+        key: key.to_owned(),
         path: source.source(&name),
         source: error,
     };
@@ -154,7 +205,8 @@ fn render_tree(key: &str, tree: &Value, variables: &Value) -> Result<Value, Valu
     })
 }
 
-fn render(key: &str, text: &str, variables: &Value) -> Result<String, ValuesError> {
+/// Renders a text of the fleet file; `key` is its place there.
+pub(crate) fn render(key: &str, text: &str, variables: &Value) -> Result<String, ValuesError> {
     if !template::is_template(text) {
         return Ok(text.to_owned());
     }
@@ -255,9 +307,23 @@ mod tests {
     #[test]
     fn addresses_are_left_to_helm() {
         let list = r#"["secrets://prod.yaml"]"#;
-        let values = Values::of(&fleet(&json!({}), list), &here(), &cluster(), &json!({})).unwrap();
-        assert_eq!(values.files, [ValuesFile::Remote("secrets://prod.yaml".into())]);
-        assert!(!values.are_comparable());
+        let files = here();
+        let of = || Values::of(&fleet(&json!({}), list), &files, &cluster(), &json!({})).unwrap();
+        let unread = of();
+        let address = "secrets://prod.yaml".to_owned();
+        assert_eq!(
+            unread.files,
+            [ValuesFile::Remote {
+                address: address.clone(),
+                content: None
+            }]
+        );
+        assert!(!unread.are_comparable());
+        files.learn(&address, RemoteContent::new(json!({"a": 1})));
+        let first = of();
+        assert!(first.are_comparable());
+        files.learn(&address, RemoteContent::new(json!({"a": 2})));
+        assert_ne!(of().digest(), first.digest());
     }
 
     #[test]

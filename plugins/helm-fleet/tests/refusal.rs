@@ -66,11 +66,11 @@ fn a_fleet_file_that_cannot_be_read_leaves_no_earlier_report_either() {
 }
 
 #[test]
-fn an_id_without_identities_is_refused() {
+fn an_id_that_is_none_is_told_with_its_place() {
     let directory =
         prepared(&FLEET.replace("context: aks-weu-1", "context: aks-weu-1, id: /subscriptions/s"));
     let output = upgrade(directory.path(), &["--yes"], "secret");
     let told = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert_eq!(output.status.code(), Some(8), "{told}");
-    assert!(told.contains("weu-1"), "{told}");
+    assert_eq!(output.status.code(), Some(64), "{told}");
+    assert!(told.contains("fleet.yaml:5:50: clusters[0].id: "), "{told}");
 }

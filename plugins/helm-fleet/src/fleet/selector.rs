@@ -65,11 +65,23 @@ impl std::str::FromStr for Selector {
     }
 }
 
+#[cfg(test)]
+impl schemars::JsonSchema for Selector {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Selector".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({
+            "description": "Which clusters, by their labels: `env=prod,ring!=0`, `ring in (0, 1)`, `!canary`; empty means all.",
+            "type": "string",
+        })
+    }
+}
+
 impl<'de> Deserialize<'de> for Selector {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?
-            .parse()
-            .map_err(serde::de::Error::custom)
+        aks_shared::format::parsed(deserializer, str::parse)
     }
 }
 

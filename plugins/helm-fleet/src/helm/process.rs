@@ -1,22 +1,23 @@
-//! Running helm: the only place that starts a process.
+//! Running helm.
 
 use super::redact::{Redaction, tail};
 use super::version::{HelmVersion, VersionError};
+use crate::memory;
+use crate::process::{self, Bounds, Ended, Keep, Stop};
 use aks_shared::env::Env;
 use aks_shared::interrupt::Interrupt;
 use std::ffi::OsString;
 use std::path::PathBuf;
-use std::process::{ExitStatus, Output, Stdio};
+use std::process::{ExitStatus, Output};
+use std::sync::Arc;
 use std::time::Duration;
-use tokio::process::{Child, Command};
+use tokio::process::Command;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// How many lines of helm's output a failure keeps.
 const TAIL_LINES: usize = 20;
-/// How long helm may take to record its end after it was asked to stop.
-const GRACE: Duration = Duration::from_secs(30);
-
 /// Settings of the calling helm that would redirect its children to another cluster or namespace.
-const INHERITED: [&str; 11] = [
+pub(crate) const INHERITED: [&str; 11] = [
     "HELM_KUBECONTEXT",
     "HELM_KUBETOKEN",
     "HELM_KUBEASUSER",
@@ -36,6 +37,8 @@ pub struct Helm {
     binary: PathBuf,
     kubeconfig: PathBuf,
     version: HelmVersion,
+    /// One permit for each helm that fits into the memory; none where that is not known.
+    room: Option<Arc<Semaphore>>,
 }
 
 /// Helm cannot be run, or says no.
@@ -71,10 +74,12 @@ pub enum HelmError {
         output: String,
     },
     /// Helm ran too long and was stopped.
-    #[error("helm {command} was stopped after {} s without an end", deadline.as_secs())]
+    #[error("helm {command} was {how} after {} s without an end", deadline.as_secs())]
     Deadline {
         /// Its first argument.
         command: String,
+        /// `stopped`, so that it could record its end, or `killed`, so that it could not.
+        how: &'static str,
         /// The bound.
         deadline: Duration,
         /// Its last lines, redacted.
@@ -86,6 +91,12 @@ pub enum HelmError {
         /// Its first argument.
         command: String,
     },
+    /// Helm did not stop in time, or the user did not want to wait for that.
+    #[error("helm {command} was killed before it could record its end")]
+    Killed {
+        /// Its first argument.
+        command: String,
+    },
 }
 
 impl HelmError {
@@ -93,7 +104,11 @@ impl HelmError {
     pub fn output(&self) -> Option<&str> {
         match self {
             Self::Failed { output, .. } | Self::Deadline { output, .. } => Some(output),
-            Self::Missing(_) | Self::Run { .. } | Self::Version { .. } | Self::Interrupted { .. } => None,
+            Self::Missing(_)
+            | Self::Run { .. }
+            | Self::Version { .. }
+            | Self::Interrupted { .. }
+            | Self::Killed { .. } => None,
         }
     }
 }
@@ -121,6 +136,7 @@ impl Helm {
                 minor: 0,
                 patch: 0,
             },
+            room: memory::helms().map(|helms| Arc::new(Semaphore::new(helms.min(Semaphore::MAX_PERMITS)))),
         };
         let arguments = ["version", "--template", "{{.Version}}"].map(OsString::from);
         let text = helm
@@ -141,6 +157,11 @@ impl Helm {
         Ok(helm)
     }
 
+    /// How many more of it have memory to run now; none where that is not known.
+    pub fn most(&self) -> Option<usize> {
+        self.room.as_ref().map(|room| room.available_permits())
+    }
+
     /// Its version.
     pub const fn version(&self) -> &HelmVersion {
         &self.version
@@ -149,13 +170,44 @@ impl Helm {
     /// Runs helm to its end and returns its standard output.
     ///
     /// On an interrupt and at the deadline helm is asked by SIGTERM to end, so that it records the release as
-    /// failed; only if it does not, it is killed.
+    /// failed; only if it does not, or at the second signal, it is killed.
     pub async fn run(
         &self,
         arguments: &[OsString],
         deadline: Duration,
         redaction: &Redaction,
         interrupt: &Interrupt,
+    ) -> Result<String, HelmError> {
+        let (stop, kill) = (interrupt.cancelled(), interrupt.forced());
+        self.run_until(arguments, deadline, redaction, stop, kill).await
+    }
+
+    /// As [`Self::run`], but what was begun is to come to its end: only the second signal stops helm, and the third
+    /// one kills it.
+    pub async fn run_through(
+        &self,
+        arguments: &[OsString],
+        deadline: Duration,
+        redaction: &Redaction,
+        interrupt: &Interrupt,
+    ) -> Result<String, HelmError> {
+        let (stop, kill) = (interrupt.forced(), interrupt.abandoned());
+        self.run_until(arguments, deadline, redaction, stop, kill).await
+    }
+
+    /// Waits until there is memory for one more.
+    async fn room(&self) -> Room {
+        // It is never closed.
+        Arc::clone(self.room.as_ref()?).acquire_owned().await.ok()
+    }
+
+    async fn run_until(
+        &self,
+        arguments: &[OsString],
+        deadline: Duration,
+        redaction: &Redaction,
+        stop: impl Future<Output = ()>,
+        kill: impl Future<Output = ()>,
     ) -> Result<String, HelmError> {
         let name = arguments
             .first()
@@ -166,44 +218,35 @@ impl Helm {
             source,
         };
         let mut command = Command::new(&self.binary);
-        command
-            .args(arguments)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
+        command.args(arguments);
         for variable in INHERITED {
             command.env_remove(variable);
         }
         command.env("KUBECONFIG", &self.kubeconfig);
-        // An own group: the terminal's Ctrl-C must not reach helm behind our back.
-        #[cfg(unix)]
-        command.process_group(0);
-        let child = command.spawn().map_err(run_error)?;
-        let process = child.id();
-        let ended = wait(child);
-        tokio::pin!(ended);
-        let stop = tokio::select! {
-            output = &mut ended => return judge(&name, &output.map_err(run_error)?, redaction),
-            () = interrupt.cancelled() => Stop::Interrupt,
-            () = tokio::time::sleep(deadline) => Stop::Deadline,
+        tokio::pin!(stop);
+        // What waits here has not begun, and its time does not run yet.
+        let room = tokio::select! {
+            room = self.room() => room,
+            () = &mut stop => return Err(HelmError::Interrupted { command: name }),
         };
-        signal(process, Force::Term);
-        let ended_in_time = tokio::time::timeout(GRACE, &mut ended).await;
-        let output = if let Ok(output) = ended_in_time {
-            output
-        } else {
-            signal(process, Force::Kill);
-            ended.await
-        }
-        .map_err(run_error)?;
-        match stop {
+        let ended = process::run(command, Bounds::of(deadline), Keep::All, stop, kill).await;
+        drop(room);
+        let Ended {
+            output,
+            stopped,
+            killed,
+        } = ended.map_err(run_error)?;
+        match stopped {
+            None => judge(&name, &output, redaction),
             // It may have come to its end before the signal did.
-            Stop::Interrupt if output.status.success() => judge(&name, &output, redaction),
-            Stop::Interrupt => Err(HelmError::Interrupted { command: name }),
-            Stop::Deadline => {
+            Some(Stop::Interrupt) if output.status.success() => judge(&name, &output, redaction),
+            Some(Stop::Interrupt) if killed => Err(HelmError::Killed { command: name }),
+            Some(Stop::Interrupt) => Err(HelmError::Interrupted { command: name }),
+            Some(Stop::Deadline) => {
                 let output = last_lines(&output, redaction);
                 Err(HelmError::Deadline {
                     command: name,
+                    how: if killed { "killed" } else { "stopped" },
                     deadline,
                     output,
                 })
@@ -212,20 +255,8 @@ impl Helm {
     }
 }
 
-enum Stop {
-    Interrupt,
-    Deadline,
-}
-
-#[derive(Clone, Copy)]
-enum Force {
-    Term,
-    Kill,
-}
-
-async fn wait(child: Child) -> std::io::Result<Output> {
-    child.wait_with_output().await
-}
+/// What a helm holds as long as it runs.
+type Room = Option<OwnedSemaphorePermit>;
 
 fn judge(name: &str, output: &Output, redaction: &Redaction) -> Result<String, HelmError> {
     if output.status.success() {
@@ -242,26 +273,6 @@ fn judge(name: &str, output: &Output, redaction: &Redaction) -> Result<String, H
 fn last_lines(output: &Output, redaction: &Redaction) -> String {
     redaction.apply(&tail(&String::from_utf8_lossy(&output.stderr), TAIL_LINES))
 }
-
-/// Signals the whole group of a process that has not been waited for yet.
-#[cfg(unix)]
-fn signal(process: Option<u32>, force: Force) {
-    use rustix::process::{Pid, Signal, kill_process_group};
-    let group = process
-        .and_then(|id| i32::try_from(id).ok())
-        .and_then(Pid::from_raw);
-    if let Some(group) = group {
-        let signal = match force {
-            Force::Term => Signal::TERM,
-            Force::Kill => Signal::KILL,
-        };
-        // The process may have ended in the meantime; that is what was wanted.
-        let _ = kill_process_group(group, signal);
-    }
-}
-
-#[cfg(not(unix))]
-fn signal(_process: Option<u32>, _force: Force) {}
 
 #[cfg(test)]
 #[cfg(unix)]
@@ -285,6 +296,7 @@ mod tests {
                 binary,
                 kubeconfig: "/run/kubeconfig.json".into(),
                 version,
+                room: None,
             },
         )
     }
@@ -332,6 +344,64 @@ mod tests {
         let (result, ()) = tokio::join!(run(&helm, Duration::from_mins(1), &interrupt), raise);
         assert!(matches!(result, Err(HelmError::Interrupted { .. })));
         assert!(ended.exists());
+    }
+
+    #[tokio::test]
+    async fn the_second_signal_kills_a_helm_that_will_not_end() {
+        let directory = tempfile::tempdir().unwrap();
+        let ready = directory.path().join("ready");
+        let script = format!(
+            "trap '' TERM\ntouch {}\nwhile :; do sleep 0.05; done",
+            ready.display()
+        );
+        let (_binary, helm) = fake(&script);
+        let interrupt = Interrupt::new();
+        let insist = async {
+            while !ready.exists() {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            for _ in 0..2 {
+                interrupt.insist(aks_shared::ExitStatus::Interrupted);
+            }
+        };
+        let (result, ()) = tokio::join!(run(&helm, Duration::from_mins(1), &interrupt), insist);
+        assert!(matches!(result, Err(HelmError::Killed { .. })));
+    }
+
+    #[tokio::test]
+    async fn what_is_to_come_to_its_end_does_not_see_the_first_signal() {
+        let (_binary, helm) = fake("sleep 0.3; echo done");
+        let interrupt = Interrupt::new();
+        interrupt.raise(aks_shared::ExitStatus::Interrupted);
+        let text = helm
+            .run_through(
+                &["rollback".into()],
+                Duration::from_mins(1),
+                &Redaction::default(),
+                &interrupt,
+            )
+            .await
+            .unwrap();
+        assert_eq!(text, "done\n");
+    }
+
+    #[tokio::test]
+    async fn no_more_run_at_once_than_there_is_memory_for() {
+        let directory = tempfile::tempdir().unwrap();
+        let here = directory.path().join("here");
+        // Making a folder that is there fails.
+        let script = format!("mkdir {0} || exit 1; sleep 0.2; rmdir {0}", here.display());
+        let (_binary, mut helm) = fake(&script);
+        helm.room = Some(Arc::new(Semaphore::new(1)));
+        let interrupt = Interrupt::new();
+        let one = || run(&helm, Duration::from_mins(1), &interrupt);
+        let (first, second, third) = tokio::join!(one(), one(), one());
+        assert!(first.is_ok() && second.is_ok() && third.is_ok());
+        // Who waits for memory is not kept from ending.
+        interrupt.raise(aks_shared::ExitStatus::Interrupted);
+        helm.room = Some(Arc::new(Semaphore::new(0)));
+        let result = run(&helm, Duration::from_mins(1), &interrupt).await;
+        assert!(matches!(result, Err(HelmError::Interrupted { .. })));
     }
 
     #[tokio::test]

@@ -57,6 +57,13 @@ impl Redaction {
         self
     }
 
+    /// Learns values that are secret, whatever their names.
+    #[must_use]
+    pub fn with_secrets(mut self, values: &Value) -> Self {
+        self.collect(values, Sensitivity::Secret);
+        self
+    }
+
     /// There are values that cannot be told, so nothing passes.
     #[must_use]
     pub fn blind(mut self) -> Self {

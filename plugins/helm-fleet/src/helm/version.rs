@@ -21,7 +21,7 @@ pub enum VersionError {
     #[error("{0:?} is no Helm version")]
     Malformed(String),
     /// Older than what is supported.
-    #[error("Helm {0} is too old: 3.18 or newer is needed")]
+    #[error("Helm {0} is too old: 3.18.1 or newer is needed")]
     TooOld(HelmVersion),
     /// A version with a fault that breaks rollouts.
     #[error("Helm {version} cannot be used: {why}")]
@@ -38,6 +38,13 @@ impl HelmVersion {
     pub fn check(self) -> Result<Self, VersionError> {
         match (self.major, self.minor, self.patch) {
             (0..=2, ..) | (3, 0..=17, _) => Err(VersionError::TooOld(self)),
+            (3, 18, 0) => {
+                // https://github.com/helm/helm/issues/30878
+                Err(VersionError::Broken {
+                    version: self,
+                    why: "it renders some charts wrongly; 3.18.1 is fixed",
+                })
+            }
             (4, 2, 1) => {
                 // https://github.com/helm/helm/issues/32214
                 Err(VersionError::Broken {
@@ -98,9 +105,15 @@ mod tests {
         let judge = |text: &str| text.parse::<HelmVersion>().and_then(HelmVersion::check);
         assert_eq!(judge("v3.21.4+gabc").unwrap().to_string(), "3.21.4");
         assert_eq!(judge("v4.0.0-rc.1\n").unwrap().major, 4);
-        assert!(judge("v3.18").is_ok());
+        assert!(judge("v3.19").is_ok());
         assert!(matches!(judge("v3.17.9"), Err(VersionError::TooOld(_))));
-        assert!(matches!(judge("v4.2.1"), Err(VersionError::Broken { .. })));
+        for broken in ["v3.18.0", "v4.2.1"] {
+            assert!(
+                matches!(judge(broken), Err(VersionError::Broken { .. })),
+                "{broken}"
+            );
+        }
+        assert!(judge("v3.18.1").is_ok() && judge("v4.2.2").is_ok());
         assert!(matches!(judge("<no value>"), Err(VersionError::Malformed(_))));
     }
 }

@@ -1,6 +1,7 @@
 //! Renders the chart with each target's values, once per distinct set of them, and judges what comes out.
 
-use super::{Problem, Subject, Target};
+use super::{Problem, Subject, Target, adoption, loss};
+use crate::digest::Hasher;
 use crate::event::Action;
 use crate::fleet::ServiceAccountOwner;
 use crate::helm::process::Helm;
@@ -9,13 +10,14 @@ use crate::helm::{Request, template_arguments};
 use crate::identity::{self, PLACEHOLDER_CLIENT_ID};
 use crate::manifest::{Carrier, Manifests};
 use crate::release::Record;
-use crate::values::{Values, ValuesFile};
+use crate::values::{Values, ValuesFile, remote};
 use aks_shared::identity::ServiceAccountRef;
 use aks_shared::interrupt::Interrupt;
 use futures::{StreamExt, stream};
+use kube::{Client, Discovery};
 use kubectl_wi_setup::ObservedAccount;
 use serde_json::{Map, Value};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::time::Duration;
 
@@ -27,6 +29,7 @@ const DEADLINE: Duration = Duration::from_mins(5);
 /// What a rendering depends on besides its values.
 struct Server {
     version: String,
+    apis: Vec<String>,
     has_release: bool,
 }
 
@@ -42,16 +45,22 @@ pub async fn check(
     let affected: Vec<&Target> = targets.iter().filter(|target| needs_helm(target)).collect();
     let versions: Vec<_> = affected
         .iter()
-        .map(|target| target.cluster.client.apiserver_version())
+        .map(|target| {
+            futures::future::join(
+                target.cluster.client.apiserver_version(),
+                apis(&target.cluster.client),
+            )
+        })
         .collect();
     let versions: Vec<_> = stream::iter(versions)
         .buffered(super::CONCURRENCY)
         .collect()
         .await;
-    for (target, version) in affected.into_iter().zip(versions) {
+    for (target, (version, apis)) in affected.into_iter().zip(versions) {
         let version = match version {
             Ok(version) => Server {
                 version: version.git_version,
+                apis,
                 has_release: target.record.is_some(),
             },
             Err(error) => {
@@ -64,7 +73,15 @@ pub async fn check(
         };
         match values_for_rendering(subject, target) {
             Ok(values) => {
-                let key = format!("{} {} {}", values.digest(), version.version, version.has_release);
+                let served = Hasher::new("apis")
+                    .bytes("apis", version.apis.join("\n").as_bytes())
+                    .hex();
+                let key = format!(
+                    "{} {} {} {served}",
+                    values.digest(),
+                    version.version,
+                    version.has_release
+                );
                 groups
                     .entry(key)
                     .or_insert_with(|| (values, version, Vec::new()))
@@ -97,8 +114,33 @@ pub async fn check(
                 .iter()
                 .flat_map(|target| judge(target, &subject.fleet.release.name, rendered)),
         );
+        if let Ok(manifests) = rendered {
+            let release = &subject.fleet.release;
+            for target in members {
+                problems
+                    .extend(adoption::problems(target, &release.name, &release.namespace, manifests).await);
+            }
+        }
     }
     problems
+}
+
+/// The versions and kinds that a cluster serves, as charts ask for them: `apps/v1` and `apps/v1/Deployment`. None where
+/// the API server is too old to list them at once: then charts see what their helm knows.
+async fn apis(client: &Client) -> Vec<String> {
+    let Ok(discovery) = Discovery::new(client.clone()).run_aggregated().await else {
+        return Vec::new();
+    };
+    let mut served = BTreeSet::new();
+    for group in discovery.groups() {
+        for version in group.versions() {
+            for (resource, _) in group.versioned_resources(version) {
+                served.insert(format!("{}/{}", resource.api_version, resource.kind));
+                served.insert(resource.api_version);
+            }
+        }
+    }
+    served.into_iter().collect()
 }
 
 /// Whether helm will run for a target.
@@ -107,7 +149,7 @@ pub const fn needs_helm(target: &Target) -> bool {
 }
 
 /// The values of a target with placeholders for the ids that are not known yet.
-pub(super) fn values_for_rendering(
+pub(crate) fn values_for_rendering(
     subject: &Subject,
     target: &Target,
 ) -> Result<Values, crate::values::ValuesError> {
@@ -116,12 +158,8 @@ pub(super) fn values_for_rendering(
         .iter()
         .map(|identity| (identity.name.clone(), identity::for_rendering(&identity.observed)))
         .collect();
-    Values::of(
-        &subject.fleet,
-        &subject.files,
-        &target.spec,
-        &Value::Object(identities),
-    )
+    let record = target.record.as_ref();
+    loss::values_of(subject, &target.spec, record, &Value::Object(identities))
 }
 
 async fn render(
@@ -142,7 +180,7 @@ async fn render(
         overrides: overrides.path(),
         settings: &subject.fleet.helm,
     };
-    let arguments = template_arguments(&request, &server.version, server.has_release);
+    let arguments = template_arguments(&request, &server.version, &server.apis, server.has_release);
     match helm.run(&arguments, DEADLINE, &redaction, interrupt).await {
         Ok(text) => Manifests::parse(&text).map_err(|error| {
             format!(
@@ -238,17 +276,24 @@ pub fn write_overrides(overrides: &Value) -> io::Result<tempfile::NamedTempFile>
 /// What must not come out of helm's output or the pods' again: secrets of the new values and of those that the
 /// records have.
 pub fn redaction<'a>(values: &Values, records: impl IntoIterator<Item = &'a Record>) -> Redaction {
-    let local = values.files.iter().filter_map(|file| match file {
-        ValuesFile::Local { path, .. } => Some(path),
-        ValuesFile::Remote(_) => None,
-    });
-    let known = local.fold(
-        Redaction::default(),
-        |redaction, path| match std::fs::read_to_string(path) {
-            Ok(text) => redaction.with_file(&text),
-            Err(_) => redaction.blind(),
-        },
-    );
+    let known = values
+        .files
+        .iter()
+        .fold(Redaction::default(), |redaction, file| match file {
+            ValuesFile::Local { path, .. } => match std::fs::read_to_string(path) {
+                Ok(text) => redaction.with_file(&text),
+                Err(_) => redaction.blind(),
+            },
+            ValuesFile::Remote { content: None, .. } => redaction.blind(),
+            ValuesFile::Remote {
+                address,
+                content: Some(content),
+            } if remote::is_secret(address) => redaction.with_secrets(content.values()),
+            ValuesFile::Remote {
+                content: Some(content),
+                ..
+            } => redaction.with_values(content.values()),
+        });
     records
         .into_iter()
         .fold(known.with_values(&values.overrides), |redaction, record| {
@@ -289,11 +334,18 @@ mod tests {
         let mut values = Values {
             files: Vec::new(),
             overrides: serde_json::json!({"apiKey": "canary-new"}),
+            kept: Vec::new(),
         };
         let stored = serde_json::json!({"db": {"password": "canary-old"}});
         let record = Record::sample(3, "deployed", stored, []);
         let text = "canary-new canary-old";
         assert_eq!(redaction(&values, [&record]).apply(text), "[redacted] [redacted]");
+        let content = remote::RemoteContent::new(serde_json::json!({"host": "canary-hidden"}));
+        values.files.push(ValuesFile::Remote {
+            address: "secrets://x".to_owned(),
+            content: Some(content),
+        });
+        assert_eq!(redaction(&values, []).apply("at canary-hidden"), "at [redacted]");
         values.files.push(ValuesFile::Local {
             path: "absent".into(),
             digest: String::new(),

@@ -1,7 +1,9 @@
 //! One run as hand-made events, for the tests of everything that consumes events.
 
 use super::*;
-use crate::event::{Action, RunPlan, StagePlan, Step, TargetPlan, TargetResult};
+use crate::event::{Action, Event, EventKind, RunPlan, StagePlan, Step, TargetPlan, TargetResult};
+use crate::fleet::{FailureStrategy, FirstInstall};
+use crate::rollout::Change;
 use kubectl_wi_verify::FindingCode;
 use std::time::Duration;
 
@@ -13,18 +15,24 @@ pub(crate) fn events() -> Vec<Event> {
         stage: stage.to_owned(),
         uid: String::new(),
         revision: Some(3),
+        restore: Some(3),
         action: Action::Upgrade,
         reason: "the chart differs".to_owned(),
+        inputs: "i".repeat(64),
         identity_changes: Vec::new(),
+        kept_values: Vec::new(),
     };
     let stage = |name: &str, targets: &[&str]| StagePlan {
         name: name.to_owned(),
         max_concurrency: 1,
         max_failures: 0,
+        max_per_label: std::collections::BTreeMap::new(),
+        gates: Vec::new(),
         targets: targets.iter().map(ToString::to_string).collect(),
     };
     let plan = RunPlan {
         schema: API_VERSION,
+        command: "upgrade",
         run: "20261121-1".to_owned(),
         release: "orders".to_owned(),
         namespace: "shop".to_owned(),
@@ -39,6 +47,9 @@ pub(crate) fn events() -> Vec<Event> {
         principal: None,
         commit: None,
         pipeline_url: None,
+        resumed: false,
+        on_failure: FailureStrategy::Pause,
+        first_install: FirstInstall::Keep,
         stages: vec![stage("canary", &["weu-1"]), stage("prod", &["neu-1", "neu-2"])],
         targets: vec![
             target("weu-1", "canary"),
@@ -46,16 +57,12 @@ pub(crate) fn events() -> Vec<Event> {
             target("neu-2", "prod"),
         ],
     };
-    let identity = IdentityResult {
-        identity: "orders".to_owned(),
-        client_id: Some("11111111-0000-4000-8000-000000000001".to_owned()),
-        changed: 3,
-        outcome: serde_json::json!({"changes": []}),
-    };
     let upgraded = TargetResult {
         status: TargetStatus::Upgraded,
         revision_before: Some(3),
         revision_after: Some(4),
+        change: Change::Upgrade,
+        checks: Vec::new(),
         findings: vec![Finding::new(
             FindingCode::SecretOk,
             Verdict::Pass,
@@ -86,6 +93,7 @@ pub(crate) fn events() -> Vec<Event> {
         cluster: cluster.to_owned(),
         stage: stage.to_owned(),
         revision_before: Some(3),
+        restore: Some(3),
     };
     let ended = |cluster: &str, stage: &str, result: TargetResult| EventKind::TargetFinished {
         cluster: cluster.to_owned(),
@@ -105,7 +113,7 @@ pub(crate) fn events() -> Vec<Event> {
         },
         EventKind::IdentityFinished {
             cluster: "weu-1".to_owned(),
-            result: identity,
+            result: identity("weu-1"),
         },
         started("canary", 1),
         begun("weu-1", "canary"),
@@ -119,6 +127,11 @@ pub(crate) fn events() -> Vec<Event> {
         begun("neu-1", "prod"),
         ended("neu-1", "prod", failed),
         finished("prod", 1),
+        EventKind::TargetSkipped {
+            cluster: "neu-2".to_owned(),
+            stage: "prod".to_owned(),
+            reason: "stage prod had more failures than it may".to_owned(),
+        },
         EventKind::RunFinished {
             exit_code: 4,
             exit_name: "stopped",
@@ -132,6 +145,29 @@ pub(crate) fn events() -> Vec<Event> {
         Event { seq, at, kind }
     })
     .collect()
+}
+
+/// The identity of a cluster, as it was set up.
+pub(crate) fn identity(cluster: &str) -> IdentityResult {
+    let vault = "/subscriptions/s/resourceGroups/g/providers/Microsoft.KeyVault/vaults/kv-central";
+    let outcome = serde_json::json!({
+        "cluster": {"context": format!("aks-{cluster}"), "name": cluster, "issuer": "https://issuer.example/"},
+        "namespace": "shop", "serviceAccount": "orders",
+        "clientId": "11111111-0000-4000-8000-000000000001", "identityName": format!("id-{cluster}"),
+        "secrets": [{"vault": "kv-central", "name": "db-password"}],
+        "grants": [
+            {"scope": format!("{vault}/secrets/db-password"), "role": "r", "roleName": "Key Vault Secrets User"},
+            {"scope": "/subscriptions/s", "role": "r", "roleName": "Reader"},
+        ],
+        "changes": [{"object": "managed identity", "action": "create", "name": "id-weu-1", "requestId": "req-1"}],
+    });
+    IdentityResult {
+        identity: "orders".to_owned(),
+        client_id: Some("11111111-0000-4000-8000-000000000001".to_owned()),
+        changed: 3,
+        notes: vec!["a note".to_owned()],
+        outcome,
+    }
 }
 
 /// The report of [`events`].

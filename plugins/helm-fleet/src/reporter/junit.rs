@@ -2,7 +2,6 @@
 
 use crate::event::TargetStatus;
 use crate::report::{FleetReport, TargetReport};
-use kubectl_wi_verify::Verdict;
 use quick_junit::{NonSuccessKind, Report, SerializeError, TestCase, TestCaseStatus, TestSuite};
 use std::fmt::Write;
 use std::time::Duration;
@@ -28,15 +27,22 @@ pub fn render(report: &FleetReport) -> Result<String, SerializeError> {
 }
 
 fn case(target: &TargetReport) -> TestCase {
-    let failure = target.failure.as_ref();
-    let message = failure.map(crate::event::FailureReport::line);
+    let message = target.trouble().map(crate::event::FailureReport::line);
     let status = match target.status {
         TargetStatus::NotStarted => {
             let mut status = TestCaseStatus::skipped();
-            status.set_message(message.unwrap_or_else(|| "its stage never started it".to_owned()));
+            status.set_message(message.unwrap_or_else(|| target.reason.clone()));
             status
         }
-        TargetStatus::Failed | TargetStatus::Interrupted => {
+        TargetStatus::Unreachable => {
+            let mut status = TestCaseStatus::skipped();
+            status.set_message(message.unwrap_or_else(|| target.status.name().to_owned()));
+            status
+        }
+        TargetStatus::Failed
+        | TargetStatus::Interrupted
+        | TargetStatus::RolledBack
+        | TargetStatus::RollbackFailed => {
             let mut status = TestCaseStatus::non_success(NonSuccessKind::Failure);
             status.set_message(message.unwrap_or_else(|| target.status.name().to_owned()));
             status.set_description(details(target));
@@ -44,6 +50,7 @@ fn case(target: &TargetReport) -> TestCase {
         }
         TargetStatus::Unchanged
         | TargetStatus::IdentityRepaired
+        | TargetStatus::Uninstalled
         | TargetStatus::Installed
         | TargetStatus::Upgraded => TestCaseStatus::success(),
     };
@@ -55,22 +62,15 @@ fn case(target: &TargetReport) -> TestCase {
 
 fn details(target: &TargetReport) -> String {
     let mut text = String::new();
-    for finding in target
-        .findings
-        .iter()
-        .filter(|finding| finding.verdict == Verdict::Fail)
-    {
+    for finding in target.failed_findings() {
         // Writing to a String cannot fail.
         let _ = writeln!(text, "{}: {}", finding.code, finding.message);
         for fix in &finding.fixes {
             let _ = writeln!(text, "  fix: {fix}");
         }
     }
-    for line in target
-        .failure
-        .iter()
-        .flat_map(crate::event::FailureReport::details)
-    {
+    let failures = target.rollback_failure.iter().chain(&target.failure);
+    for line in failures.flat_map(crate::event::FailureReport::details) {
         let _ = writeln!(text, "{line}");
     }
     text

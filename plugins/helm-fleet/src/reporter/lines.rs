@@ -1,8 +1,9 @@
-//! The run for people, on standard error: a bar per running target on a terminal, plain lines elsewhere, each
-//! prefixed by its cluster.
+//! The run for people, on standard error: on a terminal a bar for the stage and a line for every running target, plain
+//! lines elsewhere, each prefixed by its cluster.
 
 use crate::event::{Event, EventKind, IdentityResult, TargetResult, TargetStatus};
-use aks_shared::ui::{Task, Ui};
+use crate::gate::GateAnswer;
+use aks_shared::ui::{Gauge, Task, Ui};
 use kubectl_wi_verify::Verdict;
 use std::collections::BTreeMap;
 
@@ -10,6 +11,7 @@ use std::collections::BTreeMap;
 #[derive(Debug)]
 pub struct Lines {
     ui: Ui,
+    stage: Option<Gauge>,
     running: BTreeMap<String, Task>,
 }
 
@@ -18,6 +20,7 @@ impl Lines {
     pub const fn new(ui: Ui) -> Self {
         Self {
             ui,
+            stage: None,
             running: BTreeMap::new(),
         }
     }
@@ -25,7 +28,9 @@ impl Lines {
     /// Says what an event means.
     pub fn on_event(&mut self, event: &Event) {
         match &event.kind {
-            EventKind::IdentityStarted { cluster, .. } | EventKind::TargetStarted { cluster, .. } => {
+            EventKind::IdentityStarted { cluster, .. }
+            | EventKind::TargetStarted { cluster, .. }
+            | EventKind::RollbackStarted { cluster, .. } => {
                 let task = self.ui.task(cluster.clone());
                 if let Some(text) = text_of(&event.kind).first() {
                     task.say(text);
@@ -42,6 +47,10 @@ impl Lines {
             }
             EventKind::IdentityFinished { cluster, .. }
             | EventKind::IdentityFailed { cluster, .. }
+            | EventKind::TargetDeferred { cluster, .. }
+            | EventKind::TargetRechecked { cluster, .. }
+            | EventKind::RollbackFinished { cluster, .. }
+            | EventKind::TargetSkipped { cluster, .. }
             | EventKind::TargetFinished { cluster, .. } => {
                 let task = self
                     .running
@@ -50,6 +59,7 @@ impl Lines {
                 for text in text_of(&event.kind) {
                     task.finish(&text);
                 }
+                self.advance(&event.kind);
             }
             EventKind::CancelStarted { reason } => self.ui.warning(&format!(
                 "{reason}: no further cluster is started; waiting for {}",
@@ -62,11 +72,32 @@ impl Lines {
             EventKind::RunStarted(_)
             | EventKind::StageStarted { .. }
             | EventKind::StageFinished { .. }
+            | EventKind::GateReached { .. }
+            | EventKind::GateAnswered { .. }
             | EventKind::RunFinished { .. } => {
                 for text in text_of(&event.kind) {
                     self.ui.status(&text);
                 }
+                self.stage = match &event.kind {
+                    EventKind::StageStarted { stage, targets, .. } => {
+                        Some(self.ui.gauge(format!("stage {stage}"), *targets))
+                    }
+                    _ => None,
+                };
             }
+        }
+    }
+
+    /// Fills the bar of the stage where an event ends a target, and names the one that ended last.
+    fn advance(&self, kind: &EventKind) {
+        let Some(stage) = &self.stage else { return };
+        match kind {
+            EventKind::TargetFinished { cluster, result, .. } => {
+                stage.advance();
+                stage.say(&format!("{cluster} {}", result.status.name()));
+            }
+            EventKind::TargetSkipped { .. } => stage.advance(),
+            _ => {}
         }
     }
 }
@@ -118,7 +149,40 @@ pub fn text_of(kind: &EventKind) -> Vec<String> {
             ]
         }
         EventKind::TargetProgress { message, .. } => vec![message.clone()],
-        EventKind::TargetFinished { result, .. } => result_text(result),
+        EventKind::TargetDeferred { failure, .. } => vec![format!(
+            "cannot be reached, tried again at the end of its stage: {}",
+            failure.line()
+        )],
+        EventKind::TargetSkipped { reason, .. } => vec![format!("not started: {reason}")],
+        EventKind::TargetRechecked { result, .. } if result.failure.is_none() => {
+            vec!["verified again after the bake".to_owned()]
+        }
+        EventKind::RollbackStarted { restore, .. } => vec![restore.map_or_else(
+            || "uninstalling what this run installed".to_owned(),
+            |revision| format!("rolling back to revision {revision}"),
+        )],
+        EventKind::GateReached { stage, gate, seconds } => vec![match seconds {
+            Some(seconds) => format!("stage {stage}: {gate} for {seconds}s"),
+            None => format!("stage {stage}: gate {gate} waits for an approval"),
+        }],
+        EventKind::GateAnswered {
+            stage,
+            gate,
+            answer,
+            by,
+        } => {
+            let by = by
+                .as_ref()
+                .map(|by| format!(", approved by {by}"))
+                .unwrap_or_default();
+            vec![match answer {
+                GateAnswer::Passed => format!("stage {stage}: gate {gate} passed{by}"),
+                GateAnswer::Waiting => format!("stage {stage}: gate {gate} is not approved yet"),
+            }]
+        }
+        EventKind::TargetFinished { result, .. }
+        | EventKind::TargetRechecked { result, .. }
+        | EventKind::RollbackFinished { result, .. } => result_text(result),
         EventKind::StageFinished {
             stage, failures: 0, ..
         } => vec![format!("stage {stage}: finished")],
@@ -170,14 +234,22 @@ fn result_text(result: &TargetResult) -> Vec<String> {
         TargetStatus::Installed | TargetStatus::Upgraded => {
             format!("{}{revision}{verified} ({took})", result.status.name())
         }
-        TargetStatus::Interrupted | TargetStatus::NotStarted => result.status.name().to_owned(),
-        TargetStatus::Failed => {
+        TargetStatus::Uninstalled => format!("uninstalled ({took})"),
+        TargetStatus::NotStarted => result.status.name().to_owned(),
+        TargetStatus::RolledBack => result.revision_after.map_or_else(
+            || format!("rolled back: uninstalled ({took})"),
+            |revision| format!("rolled back by revision {revision}{verified} ({took})"),
+        ),
+        TargetStatus::Failed
+        | TargetStatus::RollbackFailed
+        | TargetStatus::Unreachable
+        | TargetStatus::Interrupted => {
             let why = result
                 .failure
                 .as_ref()
                 .map(crate::event::FailureReport::line)
                 .unwrap_or_default();
-            format!("failed: {why} ({took})")
+            format!("{}: {why} ({took})", result.status.name())
         }
     }];
     let failed = result
@@ -227,6 +299,7 @@ mod tests {
                 "  Error: UPGRADE FAILED: timed out",
                 "  pod orders-1: app: ErrImagePull",
                 "stage prod: 1 failure, 0 allowed",
+                "not started: stage prod had more failures than it may",
                 "stage prod: 1 failure, 0 allowed",
             ]
         );

@@ -1,13 +1,17 @@
-//! `report.md`: the run for a pull request or a pipeline's summary page.
+//! `report.md` for pull requests and run summaries.
 
+use super::lines::count;
+use super::words;
+use crate::event::FailureReport;
 use crate::report::{FleetReport, TargetReport};
-use kubectl_wi_verify::Verdict;
+use aks_shared::markdown::escaped;
 use std::fmt::Write;
 
 /// The report as Markdown.
 pub fn render(report: &FleetReport) -> String {
     let mut text = String::new();
-    write(report, &mut text).unwrap_or_default();
+    // Writing to a String cannot fail.
+    let _ = write(report, &mut text);
     text
 }
 
@@ -19,35 +23,42 @@ fn write(report: &FleetReport, text: &mut String) -> std::fmt::Result {
         "**{}** (exit code {}): {}\n",
         report.exit_name,
         report.exit_code,
-        escape(&report.reason)
+        escaped(&report.reason)
     )?;
+    let counts = words::counts(report);
+    let counts: Vec<String> = counts
+        .into_iter()
+        .map(|(status, number)| format!("{number} {}", status.name()))
+        .collect();
     writeln!(
         text,
-        "- run `{}`, {} to {}",
-        report.run.id, report.run.started_at, report.run.finished_at
+        "{}: {}\n",
+        count(report.summary.total, "cluster"),
+        counts.join(", ")
     )?;
-    let chart = &release.chart;
-    writeln!(
-        text,
-        "- chart `{}` {}, digest `{}`",
-        chart.name, chart.version, chart.digest
-    )?;
-    if let Some(helm) = &report.run.helm {
-        writeln!(text, "- helm {helm}")?;
+    for (name, fact) in words::facts(report) {
+        // A link is made of it by whoever shows it; anything else is text.
+        let fact = if fact.starts_with("https://") {
+            fact.replace(char::is_whitespace, "")
+        } else {
+            escaped(&fact)
+        };
+        writeln!(text, "- {name}: {fact}")?;
     }
-    if let Some(commit) = &report.run.commit {
-        writeln!(text, "- commit `{commit}`")?;
+    let failed: Vec<&TargetReport> = report
+        .targets
+        .iter()
+        .filter(|target| target.trouble().is_some())
+        .collect();
+    if !failed.is_empty() {
+        writeln!(text, "\n## Failures")?;
     }
-    if let Some(url) = &report.run.pipeline_url {
-        writeln!(text, "- pipeline {url}")?;
+    for target in failed {
+        trouble(target, text)?;
     }
     for stage in &report.stages {
-        writeln!(text, "\n## Stage {}\n", escape(&stage.name))?;
-        let (concurrency, allowed, failures) = (stage.max_concurrency, stage.max_failures, stage.failures);
-        writeln!(
-            text,
-            "{concurrency} at once, {failures} failed, {allowed} allowed.\n"
-        )?;
+        writeln!(text, "\n## Stage {}\n", escaped(&stage.name))?;
+        writeln!(text, "{}: {}\n", words::stage(stage.status), words::limits(stage))?;
         writeln!(
             text,
             "| cluster | status | revision | verified | client id | time |"
@@ -56,78 +67,66 @@ fn write(report: &FleetReport, text: &mut String) -> std::fmt::Result {
         for target in report.targets.iter().filter(|target| target.stage == stage.name) {
             row(target, text)?;
         }
-    }
-    let failed: Vec<&TargetReport> = report
-        .targets
-        .iter()
-        .filter(|target| target.failure.is_some())
-        .collect();
-    if !failed.is_empty() {
-        writeln!(text, "\n## Failures")?;
-        for target in failed {
-            failure(target, text)?;
+        let mut gates = stage.gates.iter().peekable();
+        if gates.peek().is_some() {
+            writeln!(text)?;
+        }
+        for gate in gates {
+            writeln!(
+                text,
+                "- gate {}: {}",
+                escaped(&gate.name),
+                escaped(&words::answer(gate))
+            )?;
         }
     }
-    let mut changes = report.targets.iter().flat_map(changes_of).peekable();
-    if changes.peek().is_some() {
-        writeln!(text, "\n## Identity changes\n")?;
-        writeln!(
-            text,
-            "| cluster | action | object | name | request |\n|---|---|---|---|---|"
-        )?;
-        for change in changes {
-            writeln!(text, "| {} |", change.map(|cell| escape(&cell)).join(" | "))?;
-        }
+    access(report, text)?;
+    writes(report, text)?;
+    let mut notes = words::notes(report).into_iter().peekable();
+    if notes.peek().is_some() {
+        writeln!(text, "\n## To look at\n")?;
+    }
+    for note in notes {
+        writeln!(text, "- {}", escaped(&note))?;
     }
     Ok(())
 }
 
 fn row(target: &TargetReport, text: &mut String) -> std::fmt::Result {
-    let revision = |revision: Option<u32>| revision.map_or("–".to_owned(), |number| number.to_string());
     writeln!(
         text,
-        "| {} | {} | {} → {} | {} | {} | {:.1} s |",
-        escape(&target.cluster),
+        "| {} | {} | {} | {} | {} | {:.1} s |",
+        escaped(&target.cluster),
         target.status.name(),
-        revision(target.revision_before),
-        revision(target.revision_after),
+        words::revisions(target),
         target.verification(),
         target.client_id.as_deref().unwrap_or("–"),
         target.seconds,
     )
 }
 
-fn failure(target: &TargetReport, text: &mut String) -> std::fmt::Result {
-    let Some(failure) = &target.failure else {
-        return Ok(());
-    };
-    writeln!(
-        text,
-        "\n### {}\n\n{}",
-        escape(&target.cluster),
-        escape(&failure.line())
-    )?;
-    for finding in target
-        .findings
-        .iter()
-        .filter(|finding| finding.verdict == Verdict::Fail)
-    {
-        writeln!(text, "\n- `{}`: {}", finding.code, escape(&finding.message))?;
+fn trouble(target: &TargetReport, text: &mut String) -> std::fmt::Result {
+    writeln!(text, "\n### {}", escaped(&target.cluster))?;
+    let failures: Vec<&FailureReport> = target.rollback_failure.iter().chain(&target.failure).collect();
+    for failure in &failures {
+        writeln!(text, "\n{}", escaped(&failure.line()))?;
+    }
+    for finding in target.failed_findings() {
+        writeln!(text, "\n- `{}`: {}", finding.code, escaped(&finding.message))?;
         for evidence in &finding.evidence {
-            let (expected, found) = (evidence.expected.as_deref(), evidence.found.as_deref());
             writeln!(
                 text,
-                "  - {}: expected `{}`, found `{}`",
-                escape(&evidence.what),
-                expected.unwrap_or("–"),
-                found.unwrap_or("nothing"),
+                "  - {}: expected {}, found {}",
+                escaped(&evidence.what),
+                code(evidence.expected.as_deref().unwrap_or("–")),
+                code(evidence.found.as_deref().unwrap_or("nothing")),
             )?;
         }
         for fix in &finding.fixes {
-            writeln!(text, "  - fix: `{fix}`")?;
+            writeln!(text, "  - fix: {}", code(fix))?;
         }
     }
-    let details: Vec<&str> = failure.details().collect();
+    let details: Vec<&str> = failures.into_iter().flat_map(FailureReport::details).collect();
     if !details.is_empty() {
         // A fence in the details would close ours.
         writeln!(
@@ -139,44 +138,61 @@ fn failure(target: &TargetReport, text: &mut String) -> std::fmt::Result {
     Ok(())
 }
 
-fn changes_of(target: &TargetReport) -> Vec<[String; 5]> {
-    let cell = |change: &serde_json::Value, key: &str| {
-        change
-            .get(key)
-            .and_then(serde_json::Value::as_str)
-            .unwrap_or("–")
-            .to_owned()
-    };
-    target
-        .identities
-        .iter()
-        .filter_map(|identity| identity.outcome.get("changes")?.as_array())
-        .flatten()
-        .map(|change| {
-            let of = |key| cell(change, key);
-            [
-                target.cluster.clone(),
-                of("action"),
-                of("object"),
-                of("name"),
-                of("requestId"),
-            ]
-        })
-        .collect()
+fn access(report: &FleetReport, text: &mut String) -> std::fmt::Result {
+    if report.access.is_empty() {
+        return Ok(());
+    }
+    writeln!(text, "\n## Access\n")?;
+    writeln!(
+        text,
+        "| cluster | subject | identity | client id | may read | other grants |\n|---|---|---|---|---|---|"
+    )?;
+    for row in &report.access {
+        let vaults = row.vaults.iter().map(|vault| format!("all of {vault}"));
+        let readable: Vec<String> = row.secrets.iter().cloned().chain(vaults).collect();
+        let cells = [
+            &row.cluster,
+            &row.subject,
+            &row.identity_name,
+            &row.client_id,
+            &readable.join(", "),
+            &row.grants.join(", "),
+        ];
+        writeln!(text, "| {} |", cells.map(|cell| escaped(cell)).join(" | "))?;
+    }
+    Ok(())
 }
 
-/// Foreign text stays text: no table cell, tag or link is made of it.
-fn escape(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for character in text.chars() {
-        match character {
-            '|' | '*' | '_' | '`' | '[' | ']' | '\\' | '#' => escaped.extend(['\\', character]),
-            '<' => escaped.push_str("&lt;"),
-            '\n' | '\r' => escaped.push(' '),
-            other => escaped.push(other),
-        }
+fn writes(report: &FleetReport, text: &mut String) -> std::fmt::Result {
+    let writes = report
+        .targets
+        .iter()
+        .flat_map(|target| target.writes().into_iter().map(move |write| (target, write)));
+    let mut writes = writes.peekable();
+    if writes.peek().is_some() {
+        writeln!(text, "\n## Identity changes\n")?;
+        writeln!(
+            text,
+            "| cluster | action | object | name | request |\n|---|---|---|---|---|"
+        )?;
     }
-    escaped
+    for (target, write) in writes {
+        let request = write.request_id.unwrap_or_else(|| "–".to_owned());
+        let cells = [
+            &target.cluster,
+            &write.action,
+            &write.object,
+            &write.name,
+            &request,
+        ];
+        writeln!(text, "| {} |", cells.map(|cell| escaped(cell)).join(" | "))?;
+    }
+    Ok(())
+}
+
+/// Foreign text as code.
+fn code(text: &str) -> String {
+    format!("`{}`", text.replace('`', "'").replace(['\n', '\r'], " "))
 }
 
 #[cfg(test)]
@@ -190,7 +206,7 @@ mod tests {
         for expected in [
             "**stopped** (exit code 4): stage prod: 1 failure, 0 allowed",
             "| weu-1 | upgraded | 3 → 4 | pass | 11111111-0000-4000-8000-000000000001 | 8.2 s |",
-            "| neu-2 | not started | 3 → 3 | - | – | 0.0 s |",
+            "| neu-2 | not started | 3 | - | – | 0.0 s |",
             "### neu-1\n\nhelm upgrade failed (exit status: 1)",
             "````text\nError: UPGRADE FAILED: timed out\npod orders-1: app: ErrImagePull\n````",
         ] {
@@ -199,7 +215,16 @@ mod tests {
     }
 
     #[test]
-    fn foreign_text_makes_no_markup() {
-        assert_eq!(escape("a|b <img> [x]\n`"), "a\\|b &lt;img> \\[x\\] \\`");
+    fn access_and_writes_are_told() {
+        let text = render(&sample::report());
+        for expected in [
+            "3 clusters: 1 failed, 1 upgraded, 1 not started",
+            "| kv-central/db-password | Reader@/subscriptions/s |",
+            "| weu-1 | create | managed identity | id-weu-1 | req-1 |",
+            "- weu-1: a note",
+        ] {
+            assert!(text.contains(expected), "{expected} is not in\n{text}");
+        }
+        assert_eq!(code("a`b\nc"), "`a'b c`");
     }
 }

@@ -16,10 +16,26 @@ pub struct RunFile {
 impl RunFile {
     /// Creates `DIRECTORY/RUN.ndjson`, readable by its owner alone.
     pub fn create(directory: &Path, run: &str) -> io::Result<Self> {
-        std::fs::create_dir_all(directory)?;
-        let path = directory.join(format!("{run}.ndjson"));
         let mut options = OpenOptions::new();
         options.create_new(true).append(true);
+        Self::open(options, directory, run)
+    }
+
+    /// Goes on with the file of a run, or begins one where there is none.
+    pub fn resume(directory: &Path, run: &str) -> io::Result<Self> {
+        let mut options = OpenOptions::new();
+        options.create(true).append(true);
+        let mut file = Self::open(options, directory, run)?;
+        // The last line may have been cut off; what follows must not be glued to it.
+        if !std::fs::read(&file.path)?.ends_with(b"\n") {
+            file.file.write_all(b"\n")?;
+        }
+        Ok(file)
+    }
+
+    fn open(mut options: OpenOptions, directory: &Path, run: &str) -> io::Result<Self> {
+        std::fs::create_dir_all(directory)?;
+        let path = directory.join(format!("{run}.ndjson"));
         #[cfg(unix)]
         {
             use std::os::unix::fs::OpenOptionsExt;
@@ -42,9 +58,11 @@ impl RunFile {
         line.push(b'\n');
         self.file.write_all(&line)?;
         match event.kind {
-            EventKind::RunStarted(_) | EventKind::TargetStarted { .. } | EventKind::RunFinished { .. } => {
-                self.file.sync_data()
-            }
+            EventKind::RunStarted(_)
+            | EventKind::TargetStarted { .. }
+            | EventKind::GateAnswered { .. }
+            | EventKind::RollbackStarted { .. }
+            | EventKind::RunFinished { .. } => self.file.sync_data(),
             _ => Ok(()),
         }
     }

@@ -1,5 +1,6 @@
 //! Values files, each read once: what the plan was made from is what every cluster gets.
 
+use super::remote::RemoteContent;
 use crate::digest::Hasher;
 use crate::folder::RunFolder;
 use std::collections::BTreeMap;
@@ -13,6 +14,7 @@ pub struct ValuesFiles {
     base: PathBuf,
     folder: Option<Arc<RunFolder>>,
     read: Mutex<BTreeMap<PathBuf, Option<KeptFile>>>,
+    remote: Mutex<BTreeMap<String, RemoteContent>>,
 }
 
 /// A file that was read.
@@ -31,6 +33,7 @@ impl ValuesFiles {
             base: base.to_owned(),
             folder: None,
             read: Mutex::default(),
+            remote: Mutex::default(),
         }
     }
 
@@ -40,6 +43,18 @@ impl ValuesFiles {
             folder: Some(folder),
             ..Self::new(base)
         }
+    }
+
+    /// Keeps what helm read at an address.
+    pub fn learn(&self, address: &str, content: RemoteContent) {
+        let mut remote = self.remote.lock().unwrap_or_else(PoisonError::into_inner);
+        remote.insert(address.to_owned(), content);
+    }
+
+    /// What helm read at an address, when it was asked.
+    pub fn remote(&self, address: &str) -> Option<RemoteContent> {
+        let remote = self.remote.lock().unwrap_or_else(PoisonError::into_inner);
+        remote.get(address).cloned()
     }
 
     /// Where a file is in truth.

@@ -1,6 +1,6 @@
 //! What a run leaves for others: the report files and the summary.
 
-use crate::cli::UpgradeArgs;
+use crate::cli::CommonArgs;
 use crate::fleet::{Fleet, ReportSpec};
 use crate::report::FleetReport;
 use crate::reporter::{remove_files, table, write_files};
@@ -9,13 +9,13 @@ use aks_shared::{ExitStatus, Failure, Session};
 use std::path::{Path, PathBuf};
 
 /// The folder of the reports, if any are wanted.
-pub(super) fn report_directory(args: &UpgradeArgs, fleet: Option<&Fleet>, base: &Path) -> Option<PathBuf> {
+pub(crate) fn report_directory(args: &CommonArgs, fleet: Option<&Fleet>, base: &Path) -> Option<PathBuf> {
     let configured = || fleet?.report.dir.as_ref().map(|dir| base.join(dir));
-    args.run.report_dir.clone().or_else(configured)
+    args.tools.report_dir.clone().or_else(configured)
 }
 
 /// Takes the reports of an earlier run away before anything can go wrong with this one.
-pub(super) fn remove_reports(args: &UpgradeArgs, fleet: Option<&Fleet>, base: &Path) -> Result<(), Failure> {
+pub(crate) fn remove_reports(args: &CommonArgs, fleet: Option<&Fleet>, base: &Path) -> Result<(), Failure> {
     let Some(directory) = report_directory(args, fleet, base) else {
         return Ok(());
     };
@@ -26,33 +26,42 @@ pub(super) fn remove_reports(args: &UpgradeArgs, fleet: Option<&Fleet>, base: &P
     })
 }
 
-/// Writes the report files. The clusters are what they are: a report that cannot be written must not hide how the
+/// Writes the report files and returns their paths. The clusters are what they are: a report that cannot be written must not hide how the
 /// run ended.
-pub(super) fn write_reports(session: &Session, report: &FleetReport, spec: &ReportSpec, directory: &Path) {
-    match write_files(report, spec, directory) {
-        Ok(files) => files
-            .iter()
-            .for_each(|file| session.ui.status(&format!("wrote {}", file.display()))),
-        Err(error) => session.ui.warning(&format!(
+pub(crate) fn write_reports(
+    session: &Session,
+    report: &FleetReport,
+    spec: &ReportSpec,
+    directory: &Path,
+) -> Vec<PathBuf> {
+    let files = write_files(report, spec, directory).unwrap_or_else(|error| {
+        session.ui.warning(&format!(
             "cannot write reports to {}: {error}",
             directory.display()
-        )),
+        ));
+        Vec::new()
+    });
+    for file in &files {
+        session.ui.status(&format!("wrote {}", file.display()));
     }
+    files
 }
 
 /// Prints what became of the targets.
-pub(super) fn print_summary(session: &Session, report: &FleetReport) -> Result<(), Failure> {
+pub(crate) fn print_summary(session: &Session, report: &FleetReport) -> Result<(), Failure> {
     let text = match session.ui.format() {
         OutputFormat::Json | OutputFormat::Yaml => return session.ui.document(report),
+        // Its events have told all of it.
+        OutputFormat::Ndjson => return Ok(()),
         OutputFormat::Name => names(report.targets.iter().map(|target| &target.cluster)),
-        OutputFormat::Table | OutputFormat::Wide => table::render(report),
+        OutputFormat::Table | OutputFormat::Wide | OutputFormat::Values => table::render(report),
     };
     let failed = |error| Failure::from_error(ExitStatus::Failed, &error);
     session.ui.data(&text).map_err(failed)
 }
 
 /// A summary that could not be printed fails a good run, and says nothing about any other.
-pub(super) fn status_after(
+pub(crate) fn status_after(
     status: ExitStatus,
     printed: Result<(), Failure>,
     session: &Session,
@@ -70,9 +79,9 @@ pub(super) fn status_after(
 }
 
 /// One `target/NAME` per line.
-pub(super) fn names<'a>(clusters: impl Iterator<Item = &'a String>) -> String {
+pub(crate) fn names<T: AsRef<str>>(clusters: impl Iterator<Item = T>) -> String {
     clusters.fold(String::new(), |mut text, cluster| {
-        text.extend(["target/", cluster, "\n"]);
+        text.extend(["target/", cluster.as_ref(), "\n"]);
         text
     })
 }

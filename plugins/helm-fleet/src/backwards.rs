@@ -1,0 +1,250 @@
+//! What the commands have in common that take back what was installed.
+//!
+//! Every cluster is looked at before any is touched, the stages come in reverse order and without gates, no failure
+//! keeps another cluster from its turn, and identities stay as they are.
+
+use crate::approval::Approver;
+use crate::ci;
+use crate::cli::CommonArgs;
+use crate::conduct::{AsyncWork, Conduct, Ending, Sink, confirm};
+use crate::event::{Action, EventKind, Events};
+use crate::executor;
+use crate::identities::Ready;
+use crate::identity;
+use crate::locks::Locks;
+use crate::plan;
+use crate::preflight::loss::OnValueLoss;
+use crate::preflight::{self, Problem, Target, TargetIdentity, refusal};
+use crate::prepare::{Prepared, check_probe, find_helm, holder, load, plan_of, probe};
+use crate::reporter::lines::count;
+use crate::resume::{Start, run_id};
+use crate::rollout::{End, Policy, Rollout};
+use crate::target::{Found, Goal, Run};
+use crate::targets::Stage;
+use aks_shared::{ExitStatus, Failure, Session};
+use std::collections::BTreeMap;
+use std::io;
+use std::ops::ControlFlow;
+use std::sync::{Arc, Mutex};
+
+/// A command of this kind.
+#[derive(Clone, Copy)]
+pub(crate) struct Backwards<'a> {
+    /// Its flags.
+    pub(crate) args: &'a CommonArgs,
+    /// What it runs in.
+    pub(crate) session: &'a Session,
+    /// What it says.
+    pub(crate) words: Words,
+}
+
+/// What such a command says.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Words {
+    /// Its name.
+    pub(crate) command: &'static str,
+    /// Whether what it leaves is verified.
+    pub(crate) verifies: bool,
+    /// What it is about to do to so many clusters, as the beginning of a question.
+    pub(crate) question: &'static str,
+    /// That all is done.
+    pub(crate) done: &'static str,
+    /// That nothing was to be done.
+    pub(crate) nothing: &'static str,
+    /// That so many clusters failed.
+    pub(crate) failed: &'static str,
+    /// How the run ends then.
+    pub(crate) status: ExitStatus,
+}
+
+impl Backwards<'_> {
+    /// Loads and looks at everything; touches nothing. `aim` says what is to be done to a target, or why nothing can.
+    pub(crate) async fn prepare(
+        &self,
+        aim: impl Fn(&Target) -> Result<(Action, String), String> + Send,
+    ) -> Result<Prepared, Failure> {
+        let (args, session) = (self.args, self.session);
+        // Nothing is written but what a revision has already.
+        let mut subject = load(args, session, OnValueLoss::Drop).await?;
+        if self.words.verifies {
+            check_probe(args, session, &subject)?;
+        }
+        subject.run = run_id();
+        subject.stages = reversed(&subject.stages);
+        let clusters = subject.clusters.len();
+        session
+            .ui
+            .status(&format!("looking at {}", count(clusters, "cluster")));
+        let (mut targets, mut problems) = preflight::look(&subject).await;
+        for target in &mut targets {
+            let aimed = match target.action {
+                Action::LeaveOut | Action::TryLater => {
+                    Err("it cannot be reached; leave it out by --skip".to_owned())
+                }
+                _ => aim(target),
+            };
+            match aimed {
+                Ok((action, reason)) => (target.action, target.reason) = (action, reason),
+                Err(what) => problems.push(Problem::new(&target.spec.name, what)),
+            }
+        }
+        if !problems.is_empty() {
+            return Err(refusal(&problems, clusters));
+        }
+        let helm = if targets.iter().any(is_meant) {
+            Some(find_helm(args.tools.helm_bin.as_ref(), session, &subject).await?)
+        } else {
+            None
+        };
+        let mut plan = plan_of(&subject, &targets, helm.as_ref(), session);
+        plan.command = self.words.command;
+        for planned in &mut plan.targets {
+            planned.restore = None;
+            planned.identity_changes.clear();
+        }
+        Ok(Prepared {
+            subject,
+            targets,
+            helm,
+            plan,
+        })
+    }
+
+    /// Has the plan confirmed and carries it out.
+    pub(crate) async fn carry_out(self, prepared: Prepared, goal: Goal) -> Result<ExitStatus, Failure> {
+        let Self { args, session, words } = self;
+        let (subject, plan) = (&prepared.subject, &prepared.plan);
+        let meant: Vec<&Target> = prepared
+            .targets
+            .iter()
+            .filter(|target| is_meant(target))
+            .collect();
+        let question = format!("{} {}?", words.question, count(meant.len(), "cluster"));
+        if let ControlFlow::Break(status) = confirm(args, session, plan, &prepared.targets, &question).await?
+        {
+            return Ok(status);
+        }
+        let (who, timeout) = (holder(&subject.run, &session.env), args.locks.lock_timeout);
+        let locks = Arc::new(Locks::take(subject, &meant, &who, timeout, session).await?);
+        let begun = Conduct::begin(args, session, subject, plan, &Start::Fresh);
+        let status = match begun {
+            Ok((conduct, events)) => {
+                let way = Way {
+                    command: self,
+                    prepared,
+                    goal,
+                    locks: Arc::clone(&locks),
+                };
+                Ok(conduct.carry_out(events, way).await)
+            }
+            Err(failure) => Err(failure),
+        };
+        locks.release(&session.interrupt).await;
+        status
+    }
+}
+
+/// A command that was confirmed.
+struct Way<'a> {
+    command: Backwards<'a>,
+    prepared: Prepared,
+    goal: Goal,
+    locks: Arc<Locks>,
+}
+
+impl AsyncWork for Way<'_> {
+    async fn run(self, events: &mut Events<Sink>) -> io::Result<Ending> {
+        let Backwards { args, session, words } = self.command;
+        let interrupt = &session.interrupt;
+        let Prepared {
+            subject,
+            targets,
+            helm,
+            plan,
+        } = self.prepared;
+        events.emit(EventKind::RunStarted(Box::new(plan.clone())))?;
+        let meant = targets.iter().enumerate().filter(|(_, target)| is_meant(target));
+        let work = meant.map(|(index, _)| index).collect();
+        let rollout = Rollout::new(subject.stages.clone(), Policy::default(), work);
+        let found = targets.into_iter().map(|target| {
+            let ready = Ok(as_it_is(&target));
+            Arc::new(Found { target, ready })
+        });
+        let crew = Arc::new(Run {
+            subject,
+            goal: self.goal,
+            holder: holder(&plan.run, &session.env),
+            locks: self.locks,
+            found: Mutex::new(found.collect()),
+            helm,
+            probe: probe(args, session),
+            approver: Approver {
+                approved: BTreeMap::new(),
+                actor: ci::actor(&session.env),
+                ui: session.ui.clone(),
+            },
+            interrupt: interrupt.clone(),
+            settled: Mutex::new(BTreeMap::new()),
+        });
+        let summary = executor::run(rollout, &plan.targets, &crew, interrupt, events).await;
+        Ok(match summary.end {
+            End::Completed if summary.failures > 0 => {
+                let failed = count(summary.failures, "cluster");
+                (words.status, format!("{failed} {}", words.failed))
+            }
+            End::Completed if plan::is_empty(&plan) => (ExitStatus::Ok, words.nothing.to_owned()),
+            End::Completed => (ExitStatus::Ok, words.done.to_owned()),
+            End::Exceeded { .. } | End::Waiting { .. } | End::Cancelled => {
+                let status = interrupt.status().unwrap_or(ExitStatus::Failed);
+                let interrupted = "interrupted; run the command again to go on".to_owned();
+                (status, summary.lost.unwrap_or(interrupted))
+            }
+        })
+    }
+}
+
+/// Whether anything is done to a target.
+pub(crate) fn is_meant(target: &Target) -> bool {
+    matches!(target.action, Action::Rollback | Action::Uninstall)
+}
+
+/// The stages in reverse order, without gates, and whatever fails.
+fn reversed(stages: &[Stage]) -> Vec<Stage> {
+    let stages = stages.iter().rev().map(|stage| Stage {
+        max_failures: stage.targets.len(),
+        gates: Vec::new(),
+        targets: stage.targets.iter().rev().copied().collect(),
+        ..stage.clone()
+    });
+    stages.collect()
+}
+
+/// The identities of a target as they are.
+fn as_it_is(target: &Target) -> Ready {
+    let known =
+        |identity: &TargetIdentity| Some((identity.name.clone(), identity::known(&identity.observed)?));
+    Ready {
+        variables: target.identities.iter().filter_map(known).collect(),
+        changed: false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_stage_goes_first_and_no_failure_stops_it() {
+        let stage = |name: &str, targets: &[usize]| Stage {
+            name: name.into(),
+            targets: targets.to_vec(),
+            ..Stage::default()
+        };
+        let stages = reversed(&[stage("canary", &[0]), stage("prod", &[1, 2])]);
+        assert_eq!(
+            (stages[0].name.as_str(), stages[0].targets.as_slice()),
+            ("prod", [2, 1].as_slice())
+        );
+        assert_eq!((stages[0].max_failures, stages[1].max_failures), (2, 1));
+    }
+}

@@ -1,0 +1,181 @@
+//! What every run has around it: the plan is shown and confirmed, events go to the reporters, the last event comes
+//! whatever happens, and reports are left behind.
+
+use crate::cli::CommonArgs;
+use crate::event::{Event, Events, RunPlan};
+use crate::plan::{self, FleetPlan};
+use crate::preflight::{Subject, Target};
+use crate::report::FleetReport;
+use crate::reporter::run_file::RunFile;
+use crate::reporter::{Reporters, pipeline};
+use crate::reports::{names, print_summary, report_directory, status_after, write_reports};
+use crate::resume::Start;
+use aks_shared::format::OutputFormat;
+use aks_shared::{ExitStatus, Failure, Session};
+use futures::FutureExt;
+use std::io;
+use std::ops::ControlFlow;
+use std::panic::AssertUnwindSafe;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Where run files are kept, below the working directory.
+pub(crate) const RUN_FILES: &str = ".helm-fleet/runs";
+
+/// Takes events in.
+pub(crate) type Sink = Box<dyn FnMut(&Event) -> io::Result<()> + Send>;
+
+/// How a run ended: its status, and why in one sentence.
+pub(crate) type Ending = (ExitStatus, String);
+
+/// Waits for something that may be given up at any time, because it touches nothing.
+pub(crate) async fn untouched<T>(
+    session: &Session,
+    work: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Failure> {
+    let interrupt = &session.interrupt;
+    tokio::select! {
+        result = work => result,
+        () = interrupt.cancelled() => {
+            let status = interrupt.status().unwrap_or(ExitStatus::Interrupted);
+            Err(Failure::new(status, "interrupted before anything was touched"))
+        }
+    }
+}
+
+/// Shows a plan and has it confirmed, unless it is empty; breaks when showing it was all.
+pub(crate) async fn confirm(
+    args: &CommonArgs,
+    session: &Session,
+    plan: &RunPlan,
+    targets: &[Target],
+    question: &str,
+) -> Result<ControlFlow<ExitStatus>, Failure> {
+    let shown = plan::render(plan);
+    let empty = plan::is_empty(plan);
+    if args.confirm.dry_run {
+        let pending = args.confirm.detailed_exitcode && !empty;
+        let status = if pending {
+            ExitStatus::ChangesPending
+        } else {
+            ExitStatus::Ok
+        };
+        // Here the plan is what was asked for, and so it is data.
+        let text = match session.ui.format() {
+            OutputFormat::Json | OutputFormat::Yaml | OutputFormat::Ndjson => {
+                session.ui.status(&shown);
+                session.ui.document(&FleetPlan::new(plan, targets, status))?;
+                return Ok(ControlFlow::Break(status));
+            }
+            OutputFormat::Name => names(plan.targets.iter().map(|target| &target.cluster)),
+            OutputFormat::Table | OutputFormat::Wide | OutputFormat::Values => shown,
+        };
+        let failed = |error| Failure::from_error(ExitStatus::Failed, &error);
+        session.ui.data(&text).map_err(failed)?;
+        return Ok(ControlFlow::Break(status));
+    }
+    if args.output.quiet && !args.confirm.yes && !empty {
+        // Nobody is asked to confirm what was not shown.
+        session.ui.warning(&format!("this is to be confirmed:\n{shown}"));
+    } else {
+        session.ui.status(&shown);
+    }
+    if !empty {
+        untouched(session, session.ui.confirm(question, &args.confirm)).await?;
+    }
+    Ok(ControlFlow::Continue(()))
+}
+
+/// A run that has begun to be told of.
+pub(crate) struct Conduct<'a> {
+    session: &'a Session,
+    reporters: Arc<Mutex<Option<Reporters>>>,
+    directory: Option<PathBuf>,
+    spec: crate::fleet::ReportSpec,
+}
+
+impl<'a> Conduct<'a> {
+    /// Opens all that a run is written to. A run that changes nothing keeps no run file: nothing can be lost.
+    pub(crate) fn begin(
+        args: &CommonArgs,
+        session: &'a Session,
+        subject: &Subject,
+        plan: &RunPlan,
+        start: &Start,
+    ) -> Result<(Self, Events<Sink>), Failure> {
+        let run_file = if plan::is_empty(plan) {
+            None
+        } else {
+            Some(open_run_file(&plan.run, start)?)
+        };
+        let reporters = Arc::new(Mutex::new(Some(Reporters::new(session.ui.clone(), run_file))));
+        let consumers = Arc::clone(&reporters);
+        let sink: Sink = Box::new(move |event| {
+            let mut reporters = consumers.lock().unwrap_or_else(PoisonError::into_inner);
+            reporters
+                .as_mut()
+                .map_or(Ok(()), |reporters| reporters.on_event(event))
+        });
+        let conduct = Self {
+            session,
+            reporters,
+            directory: report_directory(args, Some(&subject.fleet), &subject.base),
+            spec: subject.fleet.report.clone(),
+        };
+        Ok((conduct, Events::after(start.seq(), sink)))
+    }
+
+    /// Carries the run out, and tells of its end whatever that is.
+    pub(crate) async fn carry_out(self, mut events: Events<Sink>, work: impl AsyncWork) -> ExitStatus {
+        let result = AssertUnwindSafe(work.run(&mut events)).catch_unwind().await;
+        let (status, reason) = match result {
+            Ok(Ok(ending)) => ending,
+            Ok(Err(error)) => (
+                ExitStatus::Failed,
+                format!("the run file cannot be written: {error}"),
+            ),
+            Err(_) => (
+                ExitStatus::Failed,
+                "the run ended in a panic; helm fleet resume goes on with it".to_owned(),
+            ),
+        };
+        // The sinks have failed already if this one does, and the report says so.
+        let _ = events.finish(status, reason);
+        let mut reporters = self.reporters.lock().unwrap_or_else(PoisonError::into_inner);
+        let report = reporters.take().and_then(Reporters::into_report);
+        match report {
+            Some(report) => self.leave(&report, status),
+            None => status,
+        }
+    }
+
+    fn leave(&self, report: &FleetReport, status: ExitStatus) -> ExitStatus {
+        let files = self.directory.as_ref().map_or_else(Vec::new, |directory| {
+            write_reports(self.session, report, &self.spec, directory)
+        });
+        pipeline::leave(self.session, report, &files);
+        let printed = print_summary(self.session, report);
+        status_after(status, printed, self.session)
+    }
+}
+
+/// The work of a run: emits every event but the last one.
+pub(crate) trait AsyncWork {
+    /// Does it.
+    fn run(self, events: &mut Events<Sink>) -> impl Future<Output = io::Result<Ending>> + Send;
+}
+
+fn open_run_file(run: &str, start: &Start) -> Result<RunFile, Failure> {
+    let directory = Path::new(RUN_FILES);
+    let opened = match start {
+        Start::Fresh => RunFile::create(directory, run),
+        Start::Logged(_) | Start::Newest => RunFile::resume(directory, run),
+    };
+    opened.map_err(|error| {
+        Failure::refused(format!(
+            "the run file cannot be written below {RUN_FILES}; nothing was touched"
+        ))
+        .caused_by(&error)
+        .hint("run the command in a folder that can be written to")
+    })
+}

@@ -1,0 +1,234 @@
+//! Proves that a release works, and marks the revision accordingly.
+
+use crate::event::{FailureReport, Step, TargetStatus};
+use crate::executor::Progress;
+use crate::preflight::Subject;
+use crate::release::{Record, Verified};
+use crate::target::{Course, Found, Run, release_failure};
+use kubectl_wi_verify::{
+    Expected, FindingCode, ProbeOptions, Vantage, Verdict, Verification, VerifyError, verify,
+};
+use std::time::Duration;
+
+/// How long verification goes on trying where it has passed before: a pod's first request may meet a cold cache.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// How long it goes on where the identity was changed, by this run or by one that did not come to its end: role
+/// assignments take up to ten minutes.
+const PATIENCE_AFTER_CHANGE: Duration = Duration::from_mins(10);
+
+/// How releases are verified.
+#[derive(Debug, Clone)]
+pub struct ProbeSettings {
+    /// Its image; without one nothing can be verified from a pod.
+    pub image: Option<String>,
+    /// Where the exchange is tried.
+    pub from: Vantage,
+}
+
+impl ProbeSettings {
+    /// Why no release of this fleet could be verified, if so.
+    pub fn obstacle(&self, subject: &Subject) -> Option<&'static str> {
+        let needs_image = self.from != Vantage::Local && !subject.fleet.identities.is_empty();
+        (needs_image && self.image.is_none())
+            .then_some("no image for the probe that verifies identities was given")
+    }
+}
+
+impl Run {
+    /// Verifies a release and marks its revision accordingly.
+    pub(crate) async fn prove(
+        &self,
+        found: &Found,
+        record: &Record,
+        digest: &str,
+        progress: &Progress,
+        course: &mut Course,
+    ) -> Result<(), FailureReport> {
+        let target = &found.target;
+        let verdict = self.verify(found, record, progress, course).await;
+        let mark = match &verdict {
+            Ok(()) => Verified::Yes,
+            // Nobody has found anything, and without a mark there is none to take away.
+            Err(_) if self.interrupt.is_raised() || !record.is_verified(digest) => return verdict,
+            Err(_) => Verified::No,
+        };
+        let namespace = &self.subject.fleet.release.namespace;
+        let marked = record
+            .set_verified(&target.cluster, namespace, digest, mark)
+            .await;
+        match (verdict, marked) {
+            (Ok(()), Err(error)) => Err(FailureReport {
+                step: Step::Release,
+                ..release_failure(&error)
+            }),
+            (verdict, _) => verdict,
+        }
+    }
+
+    /// Verifies what the run has changed once more: it has to be there still, and to work.
+    pub(crate) async fn recheck(
+        &self,
+        found: &Found,
+        progress: &Progress,
+        course: &mut Course,
+    ) -> Result<TargetStatus, FailureReport> {
+        let target = &found.target;
+        let changed =
+            |what: String| FailureReport::new(Step::Release, format!("since it was verified {what}"));
+        let record = self.latest(target).await;
+        course.change = self.kind_of_change(target);
+        // It was reached before: whoever is away now has not gone on working.
+        let record = record.map_err(|failure| FailureReport {
+            step: Step::Release,
+            ..failure
+        })?;
+        let record = record.ok_or_else(|| changed("the release has gone".to_owned()))?;
+        course.revision = Some(record.revision);
+        if !record.is_deployed() || !record.is_of_run(&self.subject.run) {
+            let what = format!(
+                "somebody made revision {}, which is {}",
+                record.revision, record.status
+            );
+            return Err(changed(what));
+        }
+        progress.say("verify again");
+        let digest = record.digest().unwrap_or_default().to_owned();
+        self.prove(found, &record, &digest, progress, course).await?;
+        Ok(TargetStatus::Upgraded)
+    }
+
+    async fn verify(
+        &self,
+        found: &Found,
+        record: &Record,
+        progress: &Progress,
+        course: &mut Course,
+    ) -> Result<(), FailureReport> {
+        self.verify_identities(found, progress, course).await?;
+        self.verify_steps(found, record.revision, progress, course).await
+    }
+
+    /// Tries the token exchange of every identity.
+    async fn verify_identities(
+        &self,
+        Found { target, ready }: &Found,
+        progress: &Progress,
+        course: &mut Course,
+    ) -> Result<(), FailureReport> {
+        let Some(azure) = &self.subject.azure else {
+            return Ok(());
+        };
+        let changed = ready.as_ref().is_ok_and(|ready| ready.changed);
+        let proven_before = target.record.as_ref().is_some_and(Record::was_verified);
+        for identity in &target.identities {
+            let client_id = ready.as_ref().ok().and_then(|ready| {
+                ready
+                    .variables
+                    .get(&identity.name)?
+                    .get("clientId")?
+                    .as_str()
+                    .map(str::to_owned)
+            });
+            let image = self.probe.image.clone().unwrap_or_default();
+            let mut probe = ProbeOptions::new(image, azure.cloud.clone(), azure.roots.clone());
+            probe.wait = if changed || !proven_before {
+                PATIENCE_AFTER_CHANGE
+            } else {
+                PATIENCE
+            };
+            let mut verification = Verification::new(identity.workload.account.clone(), probe);
+            verification.secrets.clone_from(&identity.workload.secrets);
+            verification.from = self.probe.from;
+            verification.expected = Some(Expected { client_id });
+            let say = |text: &str| progress.say(format!("verify: {text}"));
+            // It is large, and every future that waits for it would be too.
+            let report = Box::pin(verify(
+                &target.cluster,
+                Some(azure),
+                &verification,
+                &self.interrupt,
+                &say,
+            ))
+            .await
+            .map_err(|error: VerifyError| FailureReport::of(Step::Verify, &error))?;
+            let failure = verdict_of(&report, &identity.name, identity.workload.secrets.len());
+            course.findings.extend(report.findings);
+            failure?;
+        }
+        Ok(())
+    }
+}
+
+/// A proof is an exchange that worked and every secret read; that nothing failed is none.
+fn verdict_of(
+    report: &kubectl_wi_verify::Report,
+    identity: &str,
+    secrets: usize,
+) -> Result<(), FailureReport> {
+    let failed = |what: String| {
+        Err(FailureReport::new(
+            Step::Verify,
+            format!("identity {identity}: {what}"),
+        ))
+    };
+    if let Some(cause) = report.cause() {
+        return failed(format!("{}: {}", cause.code, cause.message));
+    }
+    let passed = |code| {
+        report
+            .findings
+            .iter()
+            .filter(|finding| finding.code == code && finding.verdict == Verdict::Pass)
+            .count()
+    };
+    if passed(FindingCode::ExchangeOk) == 0 {
+        return failed("the exchange was not proven".to_owned());
+    }
+    let read = passed(FindingCode::SecretOk);
+    if read < secrets {
+        return failed(format!("{read} of {secrets} secrets were proven to be readable"));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use aks_shared::identity::ServiceAccountRef;
+    use kubectl_wi_verify::{Finding, Report};
+
+    fn report(findings: &[(FindingCode, Verdict)]) -> Report {
+        let findings = findings
+            .iter()
+            .map(|(code, verdict)| Finding::new(*code, *verdict, "", "why"))
+            .collect();
+        Report::new(
+            "aks-weu-1",
+            ServiceAccountRef::new("shop", "orders").unwrap(),
+            findings,
+        )
+    }
+
+    #[test]
+    fn only_what_was_proven_passes() {
+        use FindingCode::{ExchangeOk, IssuerOk, SecretForbidden, SecretNotTried, SecretOk};
+        use Verdict::{Fail, Pass, Unknown};
+        assert!(verdict_of(&report(&[(ExchangeOk, Pass), (SecretOk, Pass)]), "orders", 1).is_ok());
+        for (findings, secrets, expected) in [
+            (vec![(IssuerOk, Pass)], 0, "exchange was not proven"),
+            (
+                vec![(ExchangeOk, Pass), (SecretNotTried, Unknown)],
+                1,
+                "0 of 1 secrets",
+            ),
+            (
+                vec![(ExchangeOk, Pass), (SecretForbidden, Fail)],
+                1,
+                "secret-forbidden: why",
+            ),
+        ] {
+            let failure = verdict_of(&report(&findings), "orders", secrets).unwrap_err();
+            assert!(failure.message.contains(expected), "{failure:?}");
+        }
+    }
+}
