@@ -2,10 +2,17 @@
 //!
 //! The tests run the built binaries as a user would, found on the `PATH` that `cargo sandbox env` gives.
 
+pub mod application;
+pub mod azure;
 pub mod fleet;
+pub mod plain;
+pub mod registry;
+pub mod terminal;
+pub mod user;
 
 use serde_json::Value;
 use std::collections::BTreeMap;
+use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -47,6 +54,21 @@ impl World {
             env,
             folder: tempfile::tempdir().expect("a temporary folder can be made"),
         }
+    }
+
+    /// Joins it with `helm3` or `helm4` as the helm on the path.
+    ///
+    /// # Panics
+    /// When no sandbox is there.
+    pub fn with_helm(helm: &str) -> Self {
+        let mut world = Self::join();
+        let state = Path::new(world.variable("KUBECONFIG"))
+            .parent()
+            .expect("the kubeconfig is in a folder");
+        let binaries = state.join(helm).join("bin");
+        let path = format!("{}:{}", binaries.display(), world.variable("PATH"));
+        world.set("PATH", &path);
+        world
     }
 
     /// The test's own folder, the working directory of its commands.
@@ -111,8 +133,19 @@ impl World {
                 secrets.push((format!("value of secret {}", text("name")), text("value")));
             }
         }
+        for (list, field) in [("githubJobs", "requestToken"), ("pipelineJobs", "accessToken")] {
+            for job in seed["platform"][list].as_array().into_iter().flatten() {
+                let value = job[field].as_str().unwrap_or_default();
+                secrets.push((format!("{field} of a job"), value.to_owned()));
+            }
+        }
         assert!(secrets.len() > 1, "the seed holds no secrets");
         secrets
+    }
+
+    /// The environment of the commands to come.
+    pub const fn variables(&self) -> &BTreeMap<String, String> {
+        &self.env
     }
 
     /// Sets a variable for the commands to come.
@@ -175,6 +208,24 @@ impl World {
         self.run_words(&line)
     }
 
+    /// Stops the API server of a cluster; it answers again when what this gives back is dropped.
+    ///
+    /// # Panics
+    /// When it cannot be stopped.
+    pub fn without_api<'a>(&'a self, cluster: &'a str) -> Away<'a> {
+        self.sandbox(&["fault", "api", cluster, "stop"]).expect(0);
+        Away { world: self, cluster }
+    }
+
+    /// Has the API server of a cluster accept connections and say nothing, as long as what this gives back is kept.
+    ///
+    /// # Panics
+    /// When it cannot be paused.
+    pub fn with_hung_api<'a>(&'a self, cluster: &'a str) -> Away<'a> {
+        self.sandbox(&["fault", "api", cluster, "pause"]).expect(0);
+        Away { world: self, cluster }
+    }
+
     /// Calls the resource manager as the operator; the answer.
     ///
     /// # Panics
@@ -194,6 +245,20 @@ impl World {
         let target = self.folder().join(to);
         copy_tree(from, &target).unwrap_or_else(|error| panic!("{}: {error}", from.display()));
         target
+    }
+}
+
+/// An API server that does not answer.
+#[derive(Debug)]
+pub struct Away<'a> {
+    world: &'a World,
+    cluster: &'a str,
+}
+
+impl Drop for Away<'_> {
+    fn drop(&mut self) {
+        // A test that has failed already must not panic once more.
+        let _ = self.world.sandbox(&["fault", "api", self.cluster, "start"]);
     }
 }
 
@@ -248,6 +313,56 @@ impl Finished {
     }
 }
 
+/// Starts a command line and sends it a signal when it says something; its exit code, none when the signal ended it,
+/// and what it said on standard error.
+///
+/// # Panics
+/// When it cannot be started, when it never says that, and when it cannot be signalled.
+pub fn signal_at(line: &str, saying: &str, signal: &str) -> (Option<i32>, String) {
+    act_at(line, saying, |process| send(signal, process))
+}
+
+/// Starts a command line and does something, given its process id, when it says something; its exit code, none when
+/// a signal ended it, and what it said on standard error.
+///
+/// # Panics
+/// When it cannot be started, and when it never says that.
+pub fn act_at(line: &str, saying: &str, act: impl FnOnce(u32)) -> (Option<i32>, String) {
+    let mut words = line.split_whitespace();
+    let mut child = Command::new(words.next().expect("a line names a program"))
+        .args(words)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program starts");
+    let talk = BufReader::new(child.stderr.take().expect("its talk is read"));
+    let mut said = String::new();
+    let mut act = Some(act);
+    for line in talk.lines() {
+        let line = line.expect("its talk is text");
+        said.push_str(&line);
+        said.push('\n');
+        if line.contains(saying)
+            && let Some(act) = act.take()
+        {
+            act(child.id());
+        }
+    }
+    let ended = child.wait().expect("it ends");
+    assert!(act.is_none(), "`{line}` never said {saying:?}:\n{said}");
+    (ended.code(), said)
+}
+
+/// Sends a process a signal, by its name.
+///
+/// # Panics
+/// When it cannot be signalled.
+pub fn send(signal: &str, process: u32) {
+    let sent = Command::new("kill").args([signal, &process.to_string()]).status();
+    assert!(sent.is_ok_and(|sent| sent.success()), "it cannot be signalled");
+}
+
 /// The root of the work tree.
 pub fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -257,12 +372,13 @@ pub fn repository() -> PathBuf {
         .unwrap_or_default()
 }
 
-/// What cargo and the build leak into the environment changes how child processes behave.
+/// What cargo and the CI system that runs the tests leak into the environment changes how child processes behave.
 fn is_wanted(name: &str) -> bool {
-    !(name.starts_with("CARGO")
-        || name.starts_with("NEXTEST")
-        || name.starts_with("RUST")
-        || name == "LD_LIBRARY_PATH")
+    const FOREIGN: [&str; 3] = ["LD_LIBRARY_PATH", "CI", "TF_BUILD"];
+    const PREFIXES: [&str; 7] = [
+        "CARGO", "NEXTEST", "RUST", "GITHUB_", "ACTIONS_", "SYSTEM_", "BUILD_",
+    ];
+    !FOREIGN.contains(&name) && !PREFIXES.iter().any(|prefix| name.starts_with(prefix))
 }
 
 fn copy_tree(from: &Path, to: &Path) -> std::io::Result<()> {

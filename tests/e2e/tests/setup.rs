@@ -1,72 +1,33 @@
 //! `kubectl wi setup` from outside, one behaviour a test: with the built binary, on a real cluster, judged by what
 //! Azure and plain kubectl say afterwards.
+//!
+//! Bad input and faults, each told with a way out and an exit code, and each left by a rerun; by the test that shows it:
+//!
+//! | what | test |
+//! |---|---|
+//! | unknown context, invalid names, missing vault or secret, vault of another tenant | `setup_documents`: `bad_input_is_told_with_its_place_and_the_way_out` |
+//! | a context that is no AKS cluster, and two clusters that match | `setup_lifecycle`: `of_no_cluster_and_of_two_none_is_chosen` |
+//! | a context that is another cluster than the pinned id | `setup_lifecycle`: `the_context_is_proven_by_what_its_user_may_see`, `a_cluster_that_was_built_anew_…` |
+//! | wrong tenant, expired login | `signin`: `nobody_is_signed_in_by_accident`, `a_person_signs_in_through_the_cli` |
+//! | missing kubelogin, interactive kubelogin without a terminal | `signin`: `a_credential_plugin_that_needs_a_person_or_is_missing_is_told` |
+//! | a credential of our name that is somebody else's, 20 reached, role assignments near and over the limit | `setup_documents`: `limits_are_counted_before_the_first_write` |
+//! | policy, lock, throttling, propagation, connections lost half-way, interrupted | `setup_lifecycle`: `what_stands_in_the_way_is_named_and_the_next_run_succeeds` |
+//! | killed at any step | here: `a_run_that_was_killed_at_any_step_is_completed_by_the_next` |
+//! | missing rights in Azure and in the cluster | here and in `rights`; `setup_lifecycle`: `the_context_is_proven_by_what_its_user_may_see` |
+//! | an update of the cluster that fails, that meets another one, that is interrupted | `setup_lifecycle`: `a_cluster_without_its_features_…`, `an_update_of_the_cluster_goes_on_…` |
 
-use e2e::World;
+use e2e::application::assign;
+use e2e::azure::{
+    IDENTITY_API, assignments, calm, credentials, fleet_group, foreign_identity, front, identities,
+    identity_id, subscription, vault_id,
+};
+use e2e::{World, signal_at};
 use serde_json::{Value, json};
 use std::fs;
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::os::unix::net::UnixStream;
-use std::path::Path;
-use std::process::{Command, ExitStatus, Stdio};
 
 const CONTEXT: &str = "aks-weu-1";
 const SECRET: &str = "kv-central/db-password";
-const API: &str = "api-version=2024-11-30";
 const AUDIENCE: &str = "api://AzureADTokenExchange";
-
-/// The id under which an identity of that name is or will be in the fleet's resource group.
-fn identity_id(world: &World, name: &str) -> String {
-    format!(
-        "/subscriptions/{}/resourceGroups/rg-fleet/providers/Microsoft.ManagedIdentity/userAssignedIdentities/{name}",
-        world.variable("AZURE_SUBSCRIPTION_ID")
-    )
-}
-
-/// Makes an identity as another tool does; what Azure says of it.
-fn foreign_identity(world: &World, name: &str) -> Value {
-    let body = json!({"location": "westeurope", "tags": {"made-by": "terraform"}});
-    world.rest("PUT", &format!("{}?{API}", identity_id(world, name)), Some(&body))
-}
-
-fn credentials(world: &World, identity: &str) -> Vec<Value> {
-    let path = format!("{identity}/federatedIdentityCredentials?{API}");
-    let list = world.rest("GET", &path, None);
-    list["value"].as_array().cloned().unwrap_or_default()
-}
-
-/// The names of the identities in the fleet's resource group that hold a text.
-fn identities_named_like(world: &World, text: &str) -> Vec<String> {
-    let path = format!(
-        "/subscriptions/{}/resourceGroups/rg-fleet/providers/Microsoft.ManagedIdentity/userAssignedIdentities?{API}",
-        world.variable("AZURE_SUBSCRIPTION_ID")
-    );
-    let list = world.rest("GET", &path, None);
-    let names = list["value"].as_array().into_iter().flatten();
-    names
-        .filter_map(|identity| identity["name"].as_str())
-        .filter(|name| name.contains(text))
-        .map(str::to_owned)
-        .collect()
-}
-
-/// Assigns a role as somebody with more rights than the operator: through the simulator's own door.
-fn assign_as_admin(world: &World, principal: &str, role: &str, scope: &str) {
-    let folder = Path::new(world.variable("KUBECONFIG"))
-        .parent()
-        .expect("the kubeconfig is in a folder");
-    let body =
-        json!({"roleAssignments": [{"principal": principal, "role": role, "scope": scope}]}).to_string();
-    let mut door = UnixStream::connect(folder.join("azure.sock")).expect("the simulated Azure is there");
-    write!(
-        door,
-        "POST /resources HTTP/1.1\r\nHost: azure\r\nContent-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
-        body.len()
-    )
-    .expect("the request is sent");
-    let mut answer = String::new();
-    door.read_to_string(&mut answer).expect("it answers");
-    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
-}
 
 #[test]
 fn an_identity_of_terraform_is_adopted_as_it_is() {
@@ -98,9 +59,16 @@ fn an_identity_of_terraform_is_adopted_as_it_is() {
             "service account"
         ]
     );
-    let after = world.rest("GET", &format!("{}?{API}", identity_id(&world, &name)), None);
+    let after = world.rest(
+        "GET",
+        &format!("{}?{IDENTITY_API}", identity_id(&world, &name)),
+        None,
+    );
     assert_eq!(after, before);
-    assert_eq!(identities_named_like(&world, &namespace), [name.as_str()]);
+    assert_eq!(
+        identities(&world, &fleet_group(&world), &namespace),
+        [name.as_str()]
+    );
 
     let again = world.run(&setup).expect(0).json();
     assert_eq!(again["changes"], json!([]));
@@ -121,7 +89,10 @@ fn an_identity_that_does_not_exist_is_not_made_under_a_given_id() {
         .expect(8)
         .says("does not exist")
         .says("az identity list");
-    assert_eq!(identities_named_like(&world, &namespace), Vec::<String>::new());
+    assert_eq!(
+        identities(&world, &fleet_group(&world), &namespace),
+        Vec::<String>::new()
+    );
     let vault = id.replace(
         "Microsoft.ManagedIdentity/userAssignedIdentities",
         "Microsoft.KeyVault/vaults",
@@ -154,7 +125,7 @@ fn questions_about_rights(world: &World, client: &str) -> usize {
 fn rights_are_asked_for_before_the_first_write() {
     let mut world = World::join();
     let namespace = world.namespace("rights");
-    let subscription = format!("/subscriptions/{}", world.variable("AZURE_SUBSCRIPTION_ID"));
+    let subscription = subscription(&world);
     // The pipeline is a managed identity that trusts an account of the cluster.
     let pipeline = foreign_identity(&world, &format!("pipeline-{namespace}"));
     let property = |name: &str| {
@@ -166,7 +137,7 @@ fn rights_are_asked_for_before_the_first_write() {
     let (client, principal) = (property("clientId"), property("principalId"));
     let sign_in = format!(
         "kubectl wi setup --context {CONTEXT} -n {namespace} --service-account pipeline \
-         --service-account-owner setup --yes --identity-id {}",
+         --service-account-owner setup --yes --wait none --identity-id {}",
         identity_id(&world, &format!("pipeline-{namespace}"))
     );
     world.run(&sign_in).expect(0);
@@ -191,11 +162,11 @@ fn rights_are_asked_for_before_the_first_write() {
     };
     let setup = format!(
         "kubectl wi setup --context {CONTEXT} -n {namespace} --service-account orders --secret {SECRET} \
-         --service-account-owner setup"
+         --service-account-owner setup --wait none"
     );
     let nothing_was_made = |world: &World| {
         assert_eq!(
-            identities_named_like(world, &namespace),
+            identities(world, &fleet_group(world), &namespace),
             [format!("pipeline-{namespace}")]
         );
         world
@@ -207,7 +178,7 @@ fn rights_are_asked_for_before_the_first_write() {
     };
 
     // Who only reads lacks every write, each named; looking is allowed.
-    assign_as_admin(&world, &principal, "Reader", &subscription);
+    assign(&world, &principal, "Reader", &subscription);
     as_pipeline(&mut world);
     world
         .run(&format!("{setup} --dry-run --detailed-exitcode"))
@@ -232,7 +203,7 @@ fn rights_are_asked_for_before_the_first_write() {
     nothing_was_made(&world);
 
     // A contributor makes everything but role assignments.
-    assign_as_admin(&world, &principal, "Contributor", &subscription);
+    assign(&world, &principal, "Contributor", &subscription);
     as_pipeline(&mut world);
     let refused = world
         .run(&format!("{setup} --yes"))
@@ -249,15 +220,13 @@ fn rights_are_asked_for_before_the_first_write() {
 
     // With the role that the message names, at the scope that it names, the same command does it all; and an empty
     // plan then asks for no right.
-    let secret_scope = format!(
-        "{subscription}/resourceGroups/rg-shared/providers/Microsoft.KeyVault/vaults/kv-central/secrets/db-password"
-    );
+    let secret_scope = format!("{}/secrets/db-password", vault_id(&world));
     assert!(
         refused.stderr.contains(&format!("--scope {secret_scope}")),
         "{}",
         refused.stderr
     );
-    assign_as_admin(
+    assign(
         &world,
         &principal,
         "Key Vault Data Access Administrator",
@@ -270,34 +239,6 @@ fn rights_are_asked_for_before_the_first_write() {
     let again = world.run(&format!("{setup} --yes -o json")).expect(0).json();
     assert_eq!(again["changes"], json!([]));
     assert_eq!(questions_about_rights(&world, &client), asked);
-}
-
-/// Starts a command line and sends it a signal when it says that it begins with something; how it ended.
-fn signal_at(line: &str, beginning: &str, signal: &str) -> ExitStatus {
-    let mut words = line.split_whitespace();
-    let mut child = Command::new(words.next().expect("a line names a program"))
-        .args(words)
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("the program starts");
-    let talk = BufReader::new(child.stderr.take().expect("its talk is read"));
-    let mut said = Vec::new();
-    for line in talk.lines() {
-        let line = line.expect("its talk is text");
-        let is_it = line.starts_with(&format!("{CONTEXT}: ")) && line.contains(beginning);
-        said.push(line);
-        if is_it {
-            let sent = Command::new("kill")
-                .args([signal, &child.id().to_string()])
-                .status();
-            assert!(sent.is_ok_and(|sent| sent.success()), "it cannot be signalled");
-            return child.wait().expect("it ends");
-        }
-    }
-    let _ = child.wait();
-    panic!("`{line}` never began with {beginning:?}:\n{}", said.join("\n"));
 }
 
 /// A run says what it begins with, so at each of these everything before is written.
@@ -315,32 +256,24 @@ fn a_run_that_was_killed_at_any_step_is_completed_by_the_next() {
         let namespace = world.namespace(&format!("kill-{number}"));
         let setup = format!(
             "kubectl-wi-setup --context {CONTEXT} -n {namespace} --service-account orders --secret {SECRET} \
-             --service-account-owner setup --yes"
+             --service-account-owner setup --yes --wait none"
         );
-        let ended = signal_at(&setup, step, "-KILL");
-        assert_eq!(ended.code(), None, "it had ended before it was killed");
+        // The wait for the exchange keeps it alive past its last write.
+        let killed = setup.replace("--wait none", "--wait exchange");
+        let (ended, _) = signal_at(&killed, &format!("{CONTEXT}: {step}"), "-KILL");
+        assert_eq!(ended, None, "it had ended before it was killed");
         let made = world.run(&format!("{setup} -o json")).expect(0).json();
         let again = world.run(&format!("{setup} -o json")).expect(0).json();
         assert_eq!(again["changes"], json!([]), "killed at {step}");
         assert_eq!(again["clientId"], made["clientId"]);
 
         // Nothing is there twice.
-        let names = identities_named_like(&world, &namespace);
+        let names = identities(&world, &fleet_group(&world), &namespace);
         assert_eq!(names.len(), 1, "{names:?}");
         let identity = identity_id(&world, &names[0]);
         assert_eq!(credentials(&world, &identity).len(), 1);
-        let principal = made["principalId"].as_str().expect("an outcome has ids");
-        let path = format!(
-            "/subscriptions/{}/resourceGroups/rg-shared/providers/Microsoft.KeyVault/vaults/kv-central/providers/\
-             Microsoft.Authorization/roleAssignments?api-version=2022-04-01&$filter=principalId%20eq%20'{principal}'",
-            world.variable("AZURE_SUBSCRIPTION_ID")
-        );
-        let assignments = world.rest("GET", &path, None);
-        assert_eq!(
-            assignments["value"].as_array().map(Vec::len),
-            Some(1),
-            "killed at {step}"
-        );
+        let assigned = assignments(&world, &vault_id(&world), &made["principalId"]);
+        assert_eq!(assigned.len(), 1, "killed at {step}");
     }
 }
 
@@ -350,19 +283,19 @@ fn a_run_that_is_interrupted_finishes_its_write_and_begins_no_other() {
     let namespace = world.namespace("interrupt");
     let setup = format!(
         "kubectl-wi-setup --context {CONTEXT} -n {namespace} --service-account orders --secret {SECRET} \
-         --service-account-owner setup --yes"
+         --service-account-owner setup --yes --wait none"
     );
     // The first write takes long enough for the signal to arrive while it is under way.
-    let slow = r#"{"faults": [{"service": "arm", "method": "PUT", "path": "/e2e-slow-", "delayMs": 3000}]}"#;
-    let name = format!("e2e-slow-{namespace}");
-    world.sandbox(&["azure", "fault", slow]).expect(0);
-    let ended = signal_at(
+    let name = format!("slow-{namespace}");
+    let slow = json!({"faults": [{"service": "arm", "method": "PUT", "delayMs": 3000}]});
+    front(&world, &name, &name, &slow);
+    let (ended, _) = signal_at(
         &format!("{setup} --identity-name {name}"),
-        "managed identity ",
+        &format!("{CONTEXT}: managed identity "),
         "-INT",
     );
-    world.sandbox(&["azure", "fault", "--calm"]).expect(0);
-    assert_eq!(ended.code(), Some(130));
+    calm(&world, &name);
+    assert_eq!(ended, Some(130));
     let identity = identity_id(&world, &name);
     assert_eq!(credentials(&world, &identity), Vec::<Value>::new());
     world.run(&format!("{setup} --identity-name {name}")).expect(0);
