@@ -58,10 +58,11 @@ pub(crate) struct Words {
 }
 
 impl Backwards<'_> {
-    /// Loads and looks at everything; touches nothing. `aim` says what is to be done to a target, or why nothing can.
+    /// Loads and looks at everything; touches nothing. `aim` says what is to be done to a target, given all of them, or
+    /// why nothing can.
     pub(crate) async fn prepare(
         &self,
-        aim: impl Fn(&Target) -> Result<(Action, String), String> + Send,
+        aim: impl Fn(&Target, &[Target]) -> Result<(Action, String), String> + Send,
     ) -> Result<Prepared, Failure> {
         let (args, session) = (self.args, self.session);
         // Nothing is written but what a revision has already.
@@ -76,13 +77,14 @@ impl Backwards<'_> {
             .ui
             .status(&format!("looking at {}", count(clusters, "cluster")));
         let (mut targets, mut problems) = preflight::look(&subject).await;
-        for target in &mut targets {
-            let aimed = match target.action {
-                Action::LeaveOut | Action::TryLater => {
-                    Err("it cannot be reached; leave it out by --skip".to_owned())
-                }
-                _ => aim(target),
-            };
+        let aims = targets.iter().map(|target| match target.action {
+            Action::LeaveOut | Action::TryLater => {
+                Err("it cannot be reached; leave it out by --skip".to_owned())
+            }
+            _ => aim(target, &targets),
+        });
+        let aims: Vec<_> = aims.collect();
+        for (target, aimed) in targets.iter_mut().zip(aims) {
             match aimed {
                 Ok((action, reason)) => (target.action, target.reason) = (action, reason),
                 Err(what) => problems.push(Problem::new(&target.spec.name, what)),

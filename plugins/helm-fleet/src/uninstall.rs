@@ -29,7 +29,7 @@ pub async fn run(args: &UninstallArgs, session: &Session) -> Result<ExitStatus, 
         session,
         words: WORDS,
     };
-    let prepare = command.prepare(|target| aim(target.record.as_ref(), target.pending.as_deref()));
+    let prepare = command.prepare(|target, _| aim(target.record.as_ref(), target.pending.as_deref()));
     let prepared = untouched(session, prepare).await?;
     command.carry_out(prepared, Goal::Uninstall).await
 }

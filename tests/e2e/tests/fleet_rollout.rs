@@ -285,6 +285,14 @@ fn the_command_goes_back_behind_the_last_run() {
         assert_eq!(plain.release(context), Some(deployed(3)));
         assert_eq!(plain.text(context).as_deref(), Some("one"));
     }
+    // What one run did to one cluster is taken back there, and nowhere else.
+    plain.values("all", &json!({"text": "three"}));
+    plain.fleet("upgrade --cluster weu-1").expect(0);
+    assert_eq!(plain.text(CANARY).as_deref(), Some("three"));
+    plain.fleet("rollback").expect(0).says("changed nothing here");
+    assert_eq!(plain.release(CANARY), Some(deployed(5)));
+    assert_eq!(plain.text(CANARY).as_deref(), Some("one"));
+    assert_eq!(plain.release(PROD), Some(deployed(3)));
     // One cluster whose revision is gone keeps none of the others, and nothing is touched before that is known.
     let line = format!("kubectl --context {PROD} -n {namespace} delete secret sh.helm.release.v1.plain.v2");
     world.run(&line).expect(0);
@@ -292,7 +300,7 @@ fn the_command_goes_back_behind_the_last_run() {
         .fleet("rollback --revision 2")
         .expect(8)
         .says("neu-1: revision 2 is not kept");
-    assert_eq!(plain.release(CANARY), Some(deployed(3)));
+    assert_eq!(plain.release(CANARY), Some(deployed(5)));
     plain.fleet("rollback --revision 2 --cluster weu-1").expect(0);
     assert_eq!(plain.text(CANARY).as_deref(), Some("two"));
 }
