@@ -18,7 +18,7 @@ pub(crate) fn resume(args: &UpgradeArgs, plan: &RunPlan, approve: Option<&str>) 
         args.kube.kubeconfig.as_ref().and_then(|file| file.to_str()),
     );
     line.flags("context", &args.kube.context);
-    line.choice("on-value-loss", &run.on_value_loss);
+    line.choice("on-value-loss", &run.loss.on_value_loss);
     line.0
 }
 

@@ -94,7 +94,7 @@ impl Backwards<'_> {
             return Err(refusal(&problems, clusters));
         }
         let helm = if targets.iter().any(is_meant) {
-            Some(find_helm(args.tools.helm_bin.as_ref(), session, &subject).await?)
+            Some(find_helm(args.tools.helm.helm_bin.as_ref(), session, &subject).await?)
         } else {
             None
         };

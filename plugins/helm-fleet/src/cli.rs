@@ -158,8 +158,15 @@ pub struct LockArgs {
     /// Wait so long for another run on the same release; it is refused at once by default
     #[arg(long, value_name = "DURATION", default_value = "0", value_parser = parse_duration)]
     pub lock_timeout: Duration,
+    #[command(flatten)]
+    pub(crate) recovery: RecoveryArgs,
+}
+
+/// What becomes of a release that is pending.
+#[derive(Debug, Clone, Args)]
+pub struct RecoveryArgs {
     /// Recover a pending release that a dead run of this tool left so long ago
-    #[arg(long, value_name = "DURATION", default_value = "15m", value_parser = parse_duration)]
+    #[arg(long, value_name = "DURATION", default_value = "15m", value_parser = parse_duration, help_heading = "Locks")]
     pub recover_pending: Duration,
 }
 
@@ -177,9 +184,8 @@ pub struct UnlockArgs {
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Run")]
 pub struct ToolArgs {
-    /// The helm to run; without it $HELM_BIN, then the one on the path
-    #[arg(long, value_name = "FILE")]
-    pub helm_bin: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) helm: HelmArgs,
     /// Folder for the reports, instead of the fleet file's report.dir
     #[arg(long, value_name = "DIR")]
     pub report_dir: Option<PathBuf>,
@@ -189,6 +195,14 @@ pub struct ToolArgs {
     /// Where identities are verified
     #[arg(long, value_enum, default_value_t)]
     pub verify_from: Vantage,
+}
+
+/// Which helm writes.
+#[derive(Debug, Clone, Args)]
+pub struct HelmArgs {
+    /// The helm to run; without it $HELM_BIN, then the one on the path
+    #[arg(long, value_name = "FILE", help_heading = "Run")]
+    pub helm_bin: Option<PathBuf>,
 }
 
 /// Flags of `helm fleet upgrade`.
@@ -231,9 +245,8 @@ pub struct ResumeArgs {
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Run")]
 pub struct RunArgs {
-    /// What to do about values of a release that the fleet does not have
-    #[arg(long, value_enum, value_name = "WHAT", default_value_t)]
-    pub on_value_loss: OnValueLoss,
+    #[command(flatten)]
+    pub(crate) loss: LossArgs,
     /// Exit 0 when failures stayed within the limits of their stages
     #[arg(long)]
     pub failures_ok: bool,
@@ -242,20 +255,25 @@ pub struct RunArgs {
     pub approve: Vec<String>,
 }
 
+/// What becomes of values that an upgrade would drop.
+#[derive(Debug, Clone, Args)]
+pub struct LossArgs {
+    /// What to do about values of a release that the fleet does not have
+    #[arg(long, value_enum, value_name = "WHAT", default_value_t, help_heading = "Run")]
+    pub on_value_loss: OnValueLoss,
+}
+
 /// Flags of `helm fleet preflight`.
 #[derive(Debug, Clone, Args)]
 pub struct PreflightArgs {
     #[command(flatten)]
     pub(crate) fleet: FleetArgs,
-    /// What to do about values of a release that the fleet does not have
-    #[arg(long, value_enum, value_name = "WHAT", default_value_t, help_heading = "Run")]
-    pub on_value_loss: OnValueLoss,
-    /// The helm to run; without it $HELM_BIN, then the one on the path
-    #[arg(long, value_name = "FILE", help_heading = "Run")]
-    pub helm_bin: Option<PathBuf>,
-    /// Recover a pending release that a dead run of this tool left so long ago
-    #[arg(long, value_name = "DURATION", default_value = "15m", value_parser = parse_duration, help_heading = "Locks")]
-    pub recover_pending: Duration,
+    #[command(flatten)]
+    pub(crate) loss: LossArgs,
+    #[command(flatten)]
+    pub(crate) helm: HelmArgs,
+    #[command(flatten)]
+    pub(crate) recovery: RecoveryArgs,
     #[command(flatten)]
     pub(crate) kube: KubeArgs,
     #[command(flatten)]

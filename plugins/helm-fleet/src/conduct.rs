@@ -8,7 +8,7 @@ use crate::preflight::{Subject, Target};
 use crate::report::FleetReport;
 use crate::reporter::run_file::RunFile;
 use crate::reporter::{Reporters, pipeline};
-use crate::reports::{names, print_summary, report_directory, status_after, write_reports};
+use crate::reports::{data, names, print_summary, report_directory, status_after, write_reports};
 use crate::resume::Start;
 use aks_shared::format::OutputFormat;
 use aks_shared::{ExitStatus, Failure, Session};
@@ -70,8 +70,7 @@ pub(crate) async fn confirm(
             OutputFormat::Name => names(plan.targets.iter().map(|target| &target.cluster)),
             OutputFormat::Table | OutputFormat::Wide | OutputFormat::Values => shown,
         };
-        let failed = |error| Failure::from_error(ExitStatus::Failed, &error);
-        session.ui.data(&text).map_err(failed)?;
+        data(session, &text)?;
         return Ok(ControlFlow::Break(status));
     }
     if args.output.quiet && !args.confirm.yes && !empty {

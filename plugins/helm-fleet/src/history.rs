@@ -3,9 +3,8 @@
 use crate::cli::HistoryArgs;
 use crate::release::Revision;
 use crate::report::API_VERSION;
-use crate::reports::names;
+use crate::reports::{minute, print, short};
 use crate::revisions::{self, Seen};
-use aks_shared::format::OutputFormat;
 use aks_shared::ui::table;
 use aks_shared::{ExitStatus, Failure, Session};
 use jiff::Timestamp;
@@ -101,7 +100,14 @@ pub async fn run(args: &HistoryArgs, session: &Session) -> Result<ExitStatus, Fa
             session.ui.warning(&format!("{}: {why}", row.cluster));
         }
     }
-    print(session, &document)?;
+    let clusters = document.clusters.iter().map(|row| row.cluster);
+    print(session, &document, clusters, |wide| {
+        if wide {
+            revisions_table(&document.clusters)
+        } else {
+            runs_table(&document.runs)
+        }
+    })?;
     Ok(status)
 }
 
@@ -150,28 +156,11 @@ fn runs(seen: &[Seen]) -> Vec<RunRow> {
     runs.into_values().rev().collect()
 }
 
-fn print(session: &Session, document: &FleetHistory<'_>) -> Result<(), Failure> {
-    let text = match session.ui.format() {
-        OutputFormat::Json | OutputFormat::Yaml | OutputFormat::Ndjson => {
-            return session.ui.document(document);
-        }
-        OutputFormat::Name => names(document.clusters.iter().map(|row| row.cluster)),
-        OutputFormat::Table | OutputFormat::Values => runs_table(&document.runs),
-        OutputFormat::Wide => revisions_table(&document.clusters),
-    };
-    let failed = |error| Failure::from_error(ExitStatus::Failed, &error);
-    session.ui.data(&text).map_err(failed)
-}
-
-fn clock(at: Option<Timestamp>) -> String {
-    at.map_or("-".to_owned(), |at| at.strftime("%Y-%m-%d %H:%MZ").to_string())
-}
-
 fn runs_table(runs: &[RunRow]) -> String {
     let cells = |run: &RunRow| {
         vec![
             run.run.clone(),
-            clock(run.at),
+            minute(run.at),
             run.clusters.to_string(),
             run.verified.to_string(),
             run.failed.to_string(),
@@ -189,12 +178,10 @@ fn revisions_table(clusters: &[ClusterRow<'_>]) -> String {
                 row.cluster.to_owned(),
                 revision.revision.to_string(),
                 revision.status.to_owned(),
-                clock(revision.at),
+                minute(revision.at),
                 revision.run.unwrap_or("by hand").to_owned(),
                 if revision.verified { "yes" } else { "no" }.to_owned(),
-                revision
-                    .digest
-                    .map_or("-".to_owned(), |digest| digest.chars().take(12).collect()),
+                short(revision.digest),
             ]
         })
     });

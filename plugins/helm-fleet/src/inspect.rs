@@ -6,8 +6,7 @@ use crate::preflight::{self, Problem, Subject, Target};
 use crate::prepare::find_helm;
 use crate::report::API_VERSION;
 use crate::reporter::lines::count;
-use crate::reports::names;
-use aks_shared::format::OutputFormat;
+use crate::reports::print;
 use aks_shared::ui::table;
 use aks_shared::{ExitStatus, Failure, Session};
 use serde::Serialize;
@@ -54,16 +53,16 @@ pub(crate) async fn run(args: &PreflightArgs, session: &Session) -> Result<ExitS
         args: &args.fleet,
         kube: &args.kube,
         azure: &args.azure,
-        helm_bin: args.helm_bin.as_ref(),
-        on_value_loss: args.on_value_loss,
-        recover_pending: args.recover_pending,
+        helm_bin: args.helm.helm_bin.as_ref(),
+        on_value_loss: args.loss.on_value_loss,
+        recover_pending: args.recovery.recover_pending,
     };
     let subject = Box::pin(inputs::subject(args.fleet.read(&session.env)?, &source, session)).await?;
     session.ui.status(&format!(
         "preflight of {}",
         count(subject.clusters.len(), "cluster")
     ));
-    let find = async || find_helm(args.helm_bin.as_ref(), session, &subject).await;
+    let find = async || find_helm(args.helm.helm_bin.as_ref(), session, &subject).await;
     let survey = preflight::survey(&subject, find, preflight::Rights::Checked, &session.interrupt);
     let survey = Box::pin(survey).await?;
     let refused = survey.problems.iter().map(|problem| problem.cluster.as_str());
@@ -83,7 +82,8 @@ pub(crate) async fn run(args: &PreflightArgs, session: &Session) -> Result<ExitS
         chart: &subject.chart,
         clusters: rows(&subject, &survey.targets, &survey.problems),
     };
-    print(session, &document)?;
+    let clusters = document.clusters.iter().map(|row| row.cluster);
+    print(session, &document, clusters, |_| listed(&document))?;
     let all = count(subject.clusters.len(), "cluster");
     session.ui.status(&match refused.len() {
         0 => format!("nothing forbids an upgrade of {all}"),
@@ -96,11 +96,10 @@ fn rows<'a>(subject: &'a Subject, targets: &'a [Target], problems: &'a [Problem]
     let row = |(index, spec): (usize, &'a crate::fleet::ClusterSpec)| {
         let target = targets.iter().find(|target| target.spec.name == spec.name);
         let own = problems.iter().filter(|problem| problem.cluster == spec.name);
-        let stage = subject.stages.iter().find(|stage| stage.targets.contains(&index));
         Row {
             cluster: &spec.name,
             context: &spec.context,
-            stage: stage.map_or("", |stage| stage.name.as_str()),
+            stage: subject.stage_of(index),
             action: target.map(|target| target.action),
             reason: target.map(|target| target.reason.as_str()),
             kept_values: target
@@ -115,18 +114,6 @@ fn rows<'a>(subject: &'a Subject, targets: &'a [Target], problems: &'a [Problem]
         }
     };
     subject.clusters.iter().enumerate().map(row).collect()
-}
-
-fn print(session: &Session, document: &FleetPreflight<'_>) -> Result<(), Failure> {
-    let text = match session.ui.format() {
-        OutputFormat::Json | OutputFormat::Yaml | OutputFormat::Ndjson => {
-            return session.ui.document(document);
-        }
-        OutputFormat::Name => names(document.clusters.iter().map(|row| row.cluster)),
-        OutputFormat::Table | OutputFormat::Wide | OutputFormat::Values => listed(document),
-    };
-    let failed = |error| Failure::from_error(ExitStatus::Failed, &error);
-    session.ui.data(&text).map_err(failed)
 }
 
 /// One line per cluster, and below it one per problem: none is left out.

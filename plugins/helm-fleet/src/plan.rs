@@ -71,7 +71,6 @@ pub fn stages_and_targets(subject: &Subject, targets: &[Target]) -> (Vec<StagePl
         targets: stage.targets.iter().map(name).collect(),
     });
     let planned = targets.iter().enumerate().map(|(index, target)| {
-        let stage = subject.stages.iter().find(|stage| stage.targets.contains(&index));
         let changes = target
             .identities
             .iter()
@@ -88,7 +87,7 @@ pub fn stages_and_targets(subject: &Subject, targets: &[Target]) -> (Vec<StagePl
         TargetPlan {
             cluster: target.spec.name.clone(),
             context: target.spec.context.clone(),
-            stage: stage.map(|stage| stage.name.clone()).unwrap_or_default(),
+            stage: subject.stage_of(index).to_owned(),
             uid: target.uid.clone(),
             revision: target.record.as_ref().map(|record| record.revision),
             restore: target

@@ -78,6 +78,14 @@ pub struct Subject {
     pub(crate) token: Option<Arc<TokenFile>>,
 }
 
+impl Subject {
+    /// The name of the stage in which a cluster is, by its place in [`Self::clusters`].
+    pub(crate) fn stage_of(&self, index: usize) -> &str {
+        let stage = self.stages.iter().find(|stage| stage.targets.contains(&index));
+        stage.map_or("", |stage| &stage.name)
+    }
+}
+
 /// A target that was looked at.
 #[derive(Debug, Clone)]
 pub struct Target {

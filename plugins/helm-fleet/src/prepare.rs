@@ -48,9 +48,9 @@ pub(crate) async fn load(
         args: &args.fleet,
         kube: &args.kube,
         azure: &args.azure,
-        helm_bin: args.tools.helm_bin.as_ref(),
+        helm_bin: args.tools.helm.helm_bin.as_ref(),
         on_value_loss,
-        recover_pending: args.locks.recover_pending,
+        recover_pending: args.locks.recovery.recover_pending,
     };
     Box::pin(inputs::subject(inputs?, &source, session)).await
 }
@@ -70,7 +70,7 @@ pub(crate) async fn prepare(
     start: &Start,
 ) -> Result<Prepared, Failure> {
     let ui = &session.ui;
-    let mut subject = load(&args.common, session, args.run.on_value_loss).await?;
+    let mut subject = load(&args.common, session, args.run.loss.on_value_loss).await?;
     check_probe(&args.common, session, &subject)?;
     check_approvals(&args.run.approve, &subject.stages)?;
     ui.status(&format!(
@@ -78,7 +78,7 @@ pub(crate) async fn prepare(
         count(subject.clusters.len(), "cluster")
     ));
     wait_for_others(&args.common, session, &subject).await;
-    let find = async || find_helm(args.common.tools.helm_bin.as_ref(), session, &subject).await;
+    let find = async || find_helm(args.common.tools.helm.helm_bin.as_ref(), session, &subject).await;
     let rights = if args.common.confirm.dry_run {
         Rights::Unchecked
     } else {

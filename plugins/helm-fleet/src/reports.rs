@@ -6,6 +6,8 @@ use crate::report::FleetReport;
 use crate::reporter::{remove_files, table, write_files};
 use aks_shared::format::OutputFormat;
 use aks_shared::{ExitStatus, Failure, Session};
+use jiff::Timestamp;
+use serde::Serialize;
 use std::path::{Path, PathBuf};
 
 /// The folder of the reports, if any are wanted.
@@ -56,8 +58,43 @@ pub(crate) fn print_summary(session: &Session, report: &FleetReport) -> Result<(
         OutputFormat::Name => names(report.targets.iter().map(|target| &target.cluster)),
         OutputFormat::Table | OutputFormat::Wide | OutputFormat::Values => table::render(report),
     };
+    data(session, &text)
+}
+
+/// Prints the document of a command that only looks: as data, as names, or as a table, which may be a wide one.
+pub(crate) fn print<'a>(
+    session: &Session,
+    document: &impl Serialize,
+    clusters: impl Iterator<Item = &'a str>,
+    listed: impl FnOnce(bool) -> String,
+) -> Result<(), Failure> {
+    let format = session.ui.format();
+    let text = match format {
+        OutputFormat::Json | OutputFormat::Yaml | OutputFormat::Ndjson => {
+            return session.ui.document(document);
+        }
+        OutputFormat::Name => names(clusters),
+        OutputFormat::Table | OutputFormat::Wide | OutputFormat::Values => {
+            listed(matches!(format, OutputFormat::Wide))
+        }
+    };
+    data(session, &text)
+}
+
+/// Prints data, which fails a run when it cannot be.
+pub(crate) fn data(session: &Session, text: &str) -> Result<(), Failure> {
     let failed = |error| Failure::from_error(ExitStatus::Failed, &error);
-    session.ui.data(&text).map_err(failed)
+    session.ui.data(text).map_err(failed)
+}
+
+/// A time to the minute, for a table.
+pub(crate) fn minute(at: Option<Timestamp>) -> String {
+    at.map_or_else(|| "-".to_owned(), |at| at.strftime("%Y-%m-%d %H:%MZ").to_string())
+}
+
+/// The beginning of a digest, for a table.
+pub(crate) fn short(digest: Option<&str>) -> String {
+    digest.map_or_else(|| "-".to_owned(), |digest| digest.chars().take(12).collect())
 }
 
 /// A summary that could not be printed fails a good run, and says nothing about any other.

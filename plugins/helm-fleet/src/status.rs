@@ -6,9 +6,8 @@ use crate::preflight::Subject;
 use crate::release::{INPUTS_LABEL, Revision, label_of};
 use crate::report::API_VERSION;
 use crate::reporter::lines::count;
-use crate::reports::names;
+use crate::reports::{minute, print, short};
 use crate::revisions::{self, Seen};
-use aks_shared::format::OutputFormat;
 use aks_shared::ui::table;
 use aks_shared::{ExitStatus, Failure, Session};
 use jiff::Timestamp;
@@ -101,7 +100,10 @@ pub async fn run(args: &StatusArgs, session: &Session) -> Result<ExitStatus, Fai
         summary,
         clusters,
     };
-    print(session, &document)?;
+    let clusters = document.clusters.iter().map(|row| row.cluster);
+    print(session, &document, clusters, |wide| {
+        listed(&document.clusters, wide)
+    })?;
     session.ui.status(&format!(
         "{}: {} at target, {} not, {} unreachable",
         count(summary.total, "cluster"),
@@ -114,7 +116,6 @@ pub async fn run(args: &StatusArgs, session: &Session) -> Result<ExitStatus, Fai
 
 fn rows<'a>(subject: &'a Subject, seen: &[Seen]) -> Vec<Row<'a>> {
     let row = |((index, spec), seen): ((usize, &'a crate::fleet::ClusterSpec), &Seen)| {
-        let stage = subject.stages.iter().find(|stage| stage.targets.contains(&index));
         let desired = plan::desired(subject, spec);
         let inputs = desired
             .as_ref()
@@ -128,7 +129,7 @@ fn rows<'a>(subject: &'a Subject, seen: &[Seen]) -> Vec<Row<'a>> {
         Row {
             cluster: &spec.name,
             context: &spec.context,
-            stage: stage.map_or("", |stage| stage.name.as_str()),
+            stage: subject.stage_of(index),
             state: standing,
             reason,
             revision: newest.map(|revision| revision.number),
@@ -175,19 +176,6 @@ fn summary(rows: &[Row<'_>]) -> Summary {
     }
 }
 
-fn print(session: &Session, document: &FleetStatus<'_>) -> Result<(), Failure> {
-    let text = match session.ui.format() {
-        OutputFormat::Json | OutputFormat::Yaml | OutputFormat::Ndjson => {
-            return session.ui.document(document);
-        }
-        OutputFormat::Name => names(document.clusters.iter().map(|row| row.cluster)),
-        OutputFormat::Table | OutputFormat::Values => listed(&document.clusters, false),
-        OutputFormat::Wide => listed(&document.clusters, true),
-    };
-    let failed = |error| Failure::from_error(ExitStatus::Failed, &error);
-    session.ui.data(&text).map_err(failed)
-}
-
 fn listed(rows: &[Row<'_>], wide: bool) -> String {
     let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
     let cells = |row: &Row<'_>| {
@@ -198,18 +186,11 @@ fn listed(rows: &[Row<'_>], wide: bool) -> String {
             or_dash(row.revision.map(|number| number.to_string())),
             or_dash(row.status.clone()),
             if row.verified { "yes" } else { "no" }.to_owned(),
-            or_dash(
-                row.updated_at
-                    .map(|at| at.strftime("%Y-%m-%d %H:%MZ").to_string()),
-            ),
+            minute(row.updated_at),
         ];
         if wide {
             cells.push(or_dash(row.run.clone()));
-            cells.push(or_dash(
-                row.digest
-                    .as_ref()
-                    .map(|digest| digest.chars().take(12).collect()),
-            ));
+            cells.push(short(row.digest.as_deref()));
         }
         cells.push(row.reason.clone());
         cells

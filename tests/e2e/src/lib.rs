@@ -5,6 +5,7 @@
 pub mod application;
 pub mod azure;
 pub mod fleet;
+pub mod own;
 pub mod plain;
 pub mod registry;
 pub mod terminal;

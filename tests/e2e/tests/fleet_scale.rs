@@ -1,6 +1,7 @@
 //! A rollout on many clusters, each an API server of its own in a sandbox that this test brings up.
 
 use e2e::World;
+use e2e::own::Own;
 use e2e::plain::Plain;
 use serde_json::{Value, json};
 use std::fs;
@@ -26,60 +27,6 @@ data: {"not a key: {{ .Values.password }}": ""}
 {{- end }}
 {{- if .Values.unrenderableLeak }}{{ fail (printf "wrong password %s" .Values.password) }}{{ end }}
 "#;
-
-/// A sandbox of this test's own, taken down with it.
-struct Own {
-    world: World,
-    program: String,
-    name: String,
-}
-
-impl Own {
-    fn up() -> Self {
-        let mut world = World::join();
-        let program = world.variable("AKS_SANDBOX_PROGRAM").to_owned();
-        let name = format!("e2e-fleet-{:x}", std::process::id());
-        let own = |world| Self {
-            world,
-            program: program.clone(),
-            name: name.clone(),
-        };
-        let clusters = CLUSTERS.to_string();
-        let up = world.run_words(&[
-            &program,
-            "up",
-            "--name",
-            &name,
-            "--clusters",
-            &clusters,
-            "--api-only",
-        ]);
-        if up.code != 0 {
-            drop(own(world));
-            up.expect(0);
-            unreachable!("it did not come up");
-        }
-        let exports = world
-            .run_words(&[&program, "env", "--name", &name])
-            .expect(0)
-            .stdout;
-        for line in exports.lines() {
-            if let Some((name, value)) = line.strip_prefix("export ").and_then(|line| line.split_once('=')) {
-                world.set(name, value.trim_matches('\''));
-            }
-        }
-        own(world)
-    }
-}
-
-impl Drop for Own {
-    fn drop(&mut self) {
-        let down = self
-            .world
-            .run_words(&[&self.program, "down", "--name", &self.name]);
-        assert!(down.code == 0 || std::thread::panicking(), "{}", down.stderr);
-    }
-}
 
 /// A helm that writes down that it was started.
 fn counted_helm(world: &World) -> (PathBuf, PathBuf) {
@@ -113,7 +60,7 @@ fn texts(folder: &Path, found: &mut Vec<(PathBuf, String)>) {
 
 #[test]
 fn a_fleet_is_upgraded_in_three_stages_and_tells_no_secret() {
-    let own = Own::up();
+    let own = Own::up("fleet", CLUSTERS);
     let world = &own.world;
     let namespace = world.namespace("many");
     let mut plain = Plain::new(world, &namespace);

@@ -3,7 +3,7 @@
 //!
 //! Ten of them by default; `AKS_E2E_SCALE=50` runs fifty (three minutes and 10 GB of memory on two cores).
 
-use e2e::World;
+use e2e::own::Own;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::io::Write as _;
@@ -16,55 +16,14 @@ const WRITES_AT_ONCE: f64 = 2.0;
 /// What setup writes in Azure for one cluster: an identity, its credential, its role at the secret.
 const WRITES: usize = 3;
 
-/// A sandbox of this test's own, taken down with it.
-struct Own<'a> {
-    world: &'a World,
-    name: String,
-}
-
-impl Drop for Own<'_> {
-    fn drop(&mut self) {
-        let program = self.world.variable("AKS_SANDBOX_PROGRAM");
-        let down = self.world.run_words(&[program, "down", "--name", &self.name]);
-        assert!(down.code == 0 || std::thread::panicking(), "{}", down.stderr);
-    }
-}
-
 #[test]
 fn many_clusters_are_set_up_within_azures_budgets() {
-    let outer = World::join();
     let count: usize =
         std::env::var("AKS_E2E_SCALE").map_or(10, |text| text.parse().expect("a number of clusters"));
-    let name = format!("e2e-scale-{:x}", std::process::id());
-    let program = outer.variable("AKS_SANDBOX_PROGRAM").to_owned();
-    let own = Own {
-        world: &outer,
-        name: name.clone(),
-    };
     let starting = Instant::now();
-    let clusters = count.to_string();
-    outer
-        .run_words(&[
-            &program,
-            "up",
-            "--name",
-            &name,
-            "--clusters",
-            &clusters,
-            "--api-only",
-        ])
-        .expect(0);
+    let own = Own::up("scale", count);
     let started = starting.elapsed();
-    let mut world = World::join();
-    let exports = outer
-        .run_words(&[&program, "env", "--name", &name])
-        .expect(0)
-        .stdout;
-    for line in exports.lines() {
-        if let Some((name, value)) = line.strip_prefix("export ").and_then(|line| line.split_once('=')) {
-            world.set(name, value.trim_matches('\''));
-        }
-    }
+    let world = &own.world;
     world
         .sandbox(&["azure", "fault", r#"{"budgets": true}"#])
         .expect(0);
@@ -109,5 +68,4 @@ fn many_clusters_are_set_up_within_azures_budgets() {
         with(429).count(),
     );
     writeln!(std::io::stderr(), "{told}").expect("standard error is open");
-    drop(own);
 }

@@ -3,6 +3,7 @@
 use super::checklist::symbol;
 use crate::finding::Verdict;
 use crate::report::ClusterResult;
+use aks_shared::markdown::escaped;
 
 /// The report of all clusters.
 pub fn markdown(results: &[ClusterResult]) -> String {
@@ -56,10 +57,4 @@ pub fn markdown(results: &[ClusterResult]) -> String {
     }
     lines.push(String::new());
     lines.join("\n")
-}
-
-fn escaped(text: &str) -> String {
-    text.replace('|', "\\|")
-        .replace('<', "&lt;")
-        .replace(['\r', '\n'], " ")
 }

@@ -65,13 +65,10 @@ pub(crate) fn is_signed_in(world: &World, flags: &str, link: &str, object: &str)
 
 /// What a job of a pipeline has in its environment.
 pub(crate) fn enter_job(world: &mut World, pipeline: &str) {
-    let exports = world.sandbox(&["env", "--pipeline", pipeline]).expect(0).stdout;
-    for line in exports.lines() {
-        let Some((name, value)) = line.strip_prefix("export ").and_then(|line| line.split_once('=')) else {
-            continue;
-        };
+    let exports = world.sandbox(&["env", "--pipeline", pipeline]).expect(0);
+    for (name, value) in exports.exports() {
         if OFFERS.contains(&name) && name != "AZURE_CLIENT_SECRET" {
-            world.set(name, value.trim_matches('\''));
+            world.set(name, value);
         }
     }
 }
