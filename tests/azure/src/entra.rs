@@ -26,31 +26,24 @@ pub(crate) fn audience(world: &World, tenant: Uuid, resource: &str) -> Option<St
 /// Answers one request.
 pub(crate) async fn answer(world: &World, call: &Call) -> Reply {
     let segments: Vec<&str> = call.segments.iter().map(String::as_str).collect();
+    let published = |tenant: &str, document: fn(&World, Uuid) -> Reply| {
+        let tenant = tenant_of(&world.state(), tenant);
+        tenant.map_or_else(|refusal| refusal.reply(call), |tenant| document(world, tenant))
+    };
     match (&call.method, segments.as_slice()) {
         (&Method::POST, [tenant, "oauth2", "v2.0", "token"]) => {
-            match token::answer(world, call, tenant).await {
-                Ok(reply) => reply,
-                Err(refusal) => refusal.reply(call),
-            }
+            let answer = token::answer(world, call, tenant).await;
+            answer.unwrap_or_else(|refusal| refusal.reply(call))
         }
         (&Method::GET, [tenant, "v2.0", ".well-known", "openid-configuration"]) => {
-            match tenant_of(&world.state(), tenant) {
-                Ok(tenant) => discovery(world, tenant),
-                Err(refusal) => refusal.reply(call),
-            }
+            published(tenant, discovery)
         }
         // For who takes tokens of version 1.0, whose issuer is named otherwise.
         (&Method::GET, [tenant, ".well-known", "openid-configuration"]) => {
-            match tenant_of(&world.state(), tenant) {
-                Ok(tenant) => discovery_of_version_1(world, tenant),
-                Err(refusal) => refusal.reply(call),
-            }
+            published(tenant, discovery_of_version_1)
         }
         (&Method::GET, [tenant, "discovery", "keys"] | [tenant, "discovery", "v2.0", "keys"]) => {
-            match tenant_of(&world.state(), tenant) {
-                Ok(_) => Reply::ok(json!({"keys": [world.key.jwk()]})),
-                Err(refusal) => refusal.reply(call),
-            }
+            published(tenant, keys)
         }
         (&Method::GET, ["common", "discovery", "instance"]) => instance_discovery(world, call),
         (_, [_, "oauth2", "v2.0", "token"]) => Refusal::Method.reply(call),
@@ -59,6 +52,11 @@ pub(crate) async fn answer(world: &World, call: &Call) -> Reply {
             "<html><body>Not found</body></html>".to_owned(),
         ),
     }
+}
+
+/// By what tokens of every tenant are signed.
+fn keys(world: &World, _tenant: Uuid) -> Reply {
+    Reply::ok(json!({"keys": [world.key.jwk()]}))
 }
 
 /// The tenant with that id, if it is one.

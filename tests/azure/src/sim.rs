@@ -17,7 +17,7 @@ use crate::faults::{Front, Sky, Weather};
 use crate::jwt::{KeyError, SigningKey};
 use crate::log::{Entry, Log};
 use crate::platform;
-use crate::seed::{Seed, SeedError};
+use crate::seed::{self, Seed, SeedError};
 use crate::server::{self, Role, Running};
 use crate::state::{State, url};
 use crate::tls::{Authority, TlsError};
@@ -92,8 +92,16 @@ impl Host {
         Ok(())
     }
 
+    /// Makes one more vault, which answers when this returns.
+    pub(crate) fn add_vault(&self, vault: &seed::Vault, now: Millis) -> Result<(), StartError> {
+        let listener = server::bind(beside(vault.address, self.manager))?;
+        let address = listener.local_addr().map_err(StartError::Listen)?;
+        self.world.state().add_vault(vault, address, now)?;
+        self.serve_vault(listener, address)
+    }
+
     /// Serves the vault that has this address.
-    pub(crate) fn serve_vault(&self, listener: TcpListener, address: SocketAddr) -> Result<(), StartError> {
+    fn serve_vault(&self, listener: TcpListener, address: SocketAddr) -> Result<(), StartError> {
         let vault = {
             let state = self.world.state();
             state
@@ -106,13 +114,6 @@ impl Host {
             Some(key) => self.serve(listener, Role::Vault(key)),
             None => Ok(()),
         }
-    }
-
-    /// Takes this address for a vault; a free port beside the resource manager if it names none.
-    pub(crate) fn bind(&self, address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
-        let listener = server::bind(beside(address, self.manager))?;
-        let address = listener.local_addr().map_err(StartError::Listen)?;
-        Ok((listener, address))
     }
 }
 

@@ -190,6 +190,13 @@ impl State {
         &self.tenants[0]
     }
 
+    /// The subscription that an id in a path means.
+    pub(crate) fn subscription(&self, given: &str) -> Option<&Subscription> {
+        self.subscriptions
+            .iter()
+            .find(|known| known.id.to_string().eq_ignore_ascii_case(given))
+    }
+
     /// The principal with this client id.
     pub(crate) fn by_client_id(&self, client_id: Uuid) -> Option<Principal> {
         self.principals()

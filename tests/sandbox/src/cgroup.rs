@@ -1,7 +1,8 @@
 //! The control groups of one sandbox: every process of it is below them, wherever it forked.
 //!
 //! They are how a sandbox is stopped for certain: whoever is listed there is killed, then the folders go.
-//! Version 1 (each controller its own tree) is what was run; version 2 is written to the documentation and not tried.
+//! Version 1 (each controller its own tree) is what the tests run on. Version 2 (one tree) was tried as far as nodes go:
+//! groups, containers with limits, a kubelet that starts, and that nothing stays.
 
 use std::fs;
 use std::io;
@@ -10,6 +11,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use nix::sched::{CloneFlags, unshare};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
@@ -74,6 +76,35 @@ pub fn version() -> Option<Version> {
     hierarchies.first().map(|hierarchy| hierarchy.version)
 }
 
+/// What a node's containers are limited by.
+const NEEDED: [&str; 3] = ["cpu", "memory", "pids"];
+
+/// Why limits of containers would have no effect here, or fail.
+pub fn obstacle() -> Option<String> {
+    if version() != Some(Version::V2) {
+        return None;
+    }
+    let root = hierarchies().into_iter().next()?.mount_point;
+    let file = |name: &str| fs::read_to_string(root.join(name)).unwrap_or_default();
+    let lacking = |list: &str| {
+        let has = |name: &&str| list.split_whitespace().any(|one| one == *name);
+        NEEDED
+            .into_iter()
+            .filter(|name| !has(name))
+            .collect::<Vec<_>>()
+            .join(", ")
+    };
+    let absent = lacking(&file("cgroup.controllers"));
+    if !absent.is_empty() {
+        return Some(format!("no controllers {absent}"));
+    }
+    // Only the root of the whole machine may have processes and pass controllers on.
+    let is_machine = !root.join("cgroup.type").exists();
+    let kept = lacking(&file("cgroup.subtree_control"));
+    (!is_machine && !kept.is_empty() && !file("cgroup.procs").trim().is_empty())
+        .then(|| format!("processes in the container's root group keep {kept} from the groups below"))
+}
+
 /// Our folder in each hierarchy.
 fn folders(state: &StateDir) -> Vec<(Hierarchy, PathBuf)> {
     let below = format!("aks-sandbox/{}-{}", state.name(), state.fingerprint());
@@ -84,21 +115,56 @@ fn folders(state: &StateDir) -> Vec<(Hierarchy, PathBuf)> {
     hierarchies().into_iter().map(folder).collect()
 }
 
+/// In version 2 a group has processes or passes controllers on to groups below it, never both. So who makes the
+/// namespaces waits in a group of its own, beside the one that is the root of all groups within them.
+const OUTSIDE: &str = "outside";
+const INSIDE: &str = "inside";
+/// Below that root: where the processes of the sandbox are, but for those in containers.
+const SUPERVISOR: &str = "supervisor";
+
 /// Creates the sandbox's groups and moves a process into them; its children will be born there.
 pub fn place(state: &StateDir, pid: u32) -> Result<(), FileError> {
     for (hierarchy, folder) in folders(state) {
-        let parent = folder.parent().unwrap_or(&hierarchy.mount_point).to_owned();
-        for path in [&parent, &folder] {
-            fs::create_dir_all(path).map_err(|source| FileError::new("create", path, source))?;
-            if hierarchy.version == Version::V1 {
+        let parent = folder.parent().unwrap_or(&hierarchy.mount_point);
+        if hierarchy.version == Version::V1 {
+            for path in [parent, &folder] {
+                create(path)?;
                 inherit_cpuset(path)?;
-            } else {
-                delegate(path.parent().unwrap_or(path));
             }
+            enter(&folder, pid)?;
+        } else {
+            create(&folder.join(INSIDE))?;
+            create(&folder.join(OUTSIDE))?;
+            for path in [&hierarchy.mount_point, parent, &folder] {
+                delegate(path);
+            }
+            enter(&folder.join(OUTSIDE), pid)?;
         }
-        write(&folder.join("cgroup.procs"), &pid.to_string())?;
     }
     Ok(())
+}
+
+/// Makes this process's groups the root of all that it and its children see; called in a new mount namespace.
+pub fn become_root(state: &StateDir) -> Result<(), FileError> {
+    for (hierarchy, folder) in folders(state) {
+        if hierarchy.version == Version::V2 {
+            enter(&folder.join(INSIDE), SELF)?;
+        }
+    }
+    unshare(CloneFlags::CLONE_NEWCGROUP)
+        .map_err(|errno| FileError::new("leave", Path::new("/proc/self/ns/cgroup"), errno.into()))?;
+    remount()
+}
+
+/// Stands for whoever writes it.
+const SELF: u32 = 0;
+
+fn enter(folder: &Path, pid: u32) -> Result<(), FileError> {
+    write(&folder.join("cgroup.procs"), &pid.to_string())
+}
+
+fn create(folder: &Path) -> Result<(), FileError> {
+    fs::create_dir_all(folder).map_err(|source| FileError::new("create", folder, source))
 }
 
 /// A new cpuset of version 1 has no processors: nobody may enter before it is given its parent's.
@@ -128,8 +194,7 @@ fn delegate(folder: &Path) {
     }
 }
 
-/// Shows this process's groups as the root of all hierarchies; called in new mount and cgroup namespaces.
-pub fn remount() -> Result<(), FileError> {
+fn remount() -> Result<(), FileError> {
     for Hierarchy {
         mount_point,
         version,
@@ -143,11 +208,10 @@ pub fn remount() -> Result<(), FileError> {
         };
         umount2(&mount_point, MntFlags::MNT_DETACH).map_err(failed)?;
         mount(Some(kind), &mount_point, Some(kind), MsFlags::empty(), options).map_err(failed)?;
-        if version == Version::V2 && self::version() == Some(Version::V2) {
-            // Version 2: a group either has processes or passes controllers on.
-            let leaf = mount_point.join("supervisor");
-            fs::create_dir_all(&leaf).map_err(|source| FileError::new("create", &leaf, source))?;
-            write(&leaf.join("cgroup.procs"), "0")?;
+        if version == Version::V2 {
+            let leaf = mount_point.join(SUPERVISOR);
+            create(&leaf)?;
+            enter(&leaf, SELF)?;
             delegate(&mount_point);
         }
     }

@@ -4,12 +4,14 @@ mod arguments;
 
 use std::process::ExitCode;
 
-use arguments::{AzureArgs, Command, FaultArgs, Format, InternalPart, SandboxCli, StatusArgs};
+use arguments::{AzureArgs, Command, FaultArgs, InternalPart, SandboxCli, StatusArgs};
 use clap::Parser as _;
 
 use crate::azure;
+use crate::bench;
 use crate::boot::{self, BootError};
 use crate::cleanup::{self, CleanupError};
+use crate::command::CommandError;
 use crate::demo;
 use crate::doctor::{self, Verdict};
 use crate::environment::{self, pipeline::PipelineError};
@@ -17,7 +19,7 @@ use crate::fault::FaultError;
 use crate::files::{self, FileError};
 use crate::image::{self, ImageError};
 use crate::namespace::{self, NamespaceError};
-use crate::output;
+use crate::output::{self, Format};
 use crate::programs::{self, ProgramsError};
 use crate::spec::Spec;
 use crate::state::{self, StateDir, StateError};
@@ -47,6 +49,8 @@ enum CliError {
     Programs(#[from] ProgramsError),
     #[error(transparent)]
     Tools(#[from] ToolsError),
+    #[error(transparent)]
+    Command(#[from] CommandError),
     #[error(transparent)]
     Azure(#[from] azure::AzureError),
     #[error(transparent)]
@@ -132,20 +136,15 @@ fn run(command: Command) -> Result<ExitCode, CliError> {
         Command::Status(arguments) => return status(&arguments),
         Command::Env(arguments) => {
             let state = running(&arguments.name.name)?;
-            if !state.spec().exists() {
+            let mut variables = if state.spec().exists() {
+                environment::variables(&state, &files::read_json(&state.spec())?, arguments.helm)
+            } else {
                 let access = azure::Access::of(&state)?;
                 let direct = access.arm.ip().to_string();
-                let mut variables = environment::cloud_variables(&state, &access, &direct);
-                if let Some(pipeline) = arguments.pipeline {
-                    pipeline.apply(&mut variables, pipeline.served(&state)?);
-                }
-                output::data(&environment::exports(&variables));
-                return Ok(ExitCode::SUCCESS);
-            }
-            let spec = files::read_json(&state.spec())?;
-            let mut variables = environment::variables(&state, &spec, arguments.helm);
+                environment::cloud_variables(&state, &access, &direct)
+            };
             if let Some(pipeline) = arguments.pipeline {
-                pipeline.apply(&mut variables, pipeline.of_spec(&spec));
+                pipeline.apply(&mut variables, pipeline.job(&state)?);
             }
             output::data(&environment::exports(&variables));
         }
@@ -181,6 +180,14 @@ fn run(command: Command) -> Result<ExitCode, CliError> {
             return Ok(demo::run(&StateDir::new(&arguments.name.name)?, arguments.keep));
         }
         Command::Test => return Ok(test::run()),
+        Command::Bench(arguments) => {
+            let state = StateDir::new(&arguments.name)?;
+            return Ok(bench::run(&state, &arguments.plan(), arguments.output.output));
+        }
+        Command::Measure(arguments) => {
+            let cost = bench::measure::run(&arguments.words)?;
+            output::data(&format!("{}\n", serde_json::json!(cost)));
+        }
         Command::Internal(arguments) => {
             let state = StateDir::new(&arguments.name)?;
             match arguments.part {
@@ -250,7 +257,7 @@ fn status(arguments: &StatusArgs) -> Result<ExitCode, CliError> {
         }
         Format::Json => {
             let documents: Vec<_> = reports.iter().map(Report::json).collect();
-            output::data(&format!("{:#}\n", serde_json::Value::from(documents)));
+            output::data(&output::json(&documents.into()));
         }
     }
     let healthy = !reports.is_empty() && reports.iter().all(Report::is_healthy);

@@ -55,6 +55,17 @@ pub fn api_server_name(cluster: &Cluster) -> String {
 
 /// The API server, issuer of its own service account tokens.
 pub fn api_server(state: &StateDir, programs: &Programs, kind: Kind, cluster: &Cluster) -> Unit {
+    issuing_as(&[&cluster.issuer()], state, programs, kind, cluster)
+}
+
+/// The API server whose tokens name the first of these issuers, and which takes tokens of all of them.
+fn issuing_as(
+    issuers: &[&str],
+    state: &StateDir,
+    programs: &Programs,
+    kind: Kind,
+    cluster: &Cluster,
+) -> Unit {
     let folder = state.cluster(&cluster.name);
     let store = if kind == Kind::Nodes { cluster.number } else { 0 };
     let unit = Unit::new(api_server_name(cluster), &programs.kube_apiserver)
@@ -71,7 +82,6 @@ pub fn api_server(state: &StateDir, programs: &Programs, kind: Kind, cluster: &C
         .flag("requestheader-username-headers", "X-Remote-User")
         .flag("requestheader-group-headers", "X-Remote-Group")
         .flag("requestheader-extra-headers-prefix", "X-Remote-Extra-")
-        .flag("service-account-issuer", cluster.issuer())
         .flag(
             "service-account-jwks-uri",
             format!("{}openid/v1/jwks", cluster.issuer()),
@@ -84,6 +94,9 @@ pub fn api_server(state: &StateDir, programs: &Programs, kind: Kind, cluster: &C
         .flag("service-cluster-ip-range", SERVICE_RANGE)
         .flag("authorization-mode", "Node,RBAC")
         .flag("enable-admission-plugins", "NodeRestriction")
+        // Policies that change pods are generally available in later versions.
+        .flag("feature-gates", "MutatingAdmissionPolicy=true")
+        .flag("runtime-config", "admissionregistration.k8s.io/v1beta1=true")
         .flag("endpoint-reconciler-type", "none")
         .flag("allow-privileged", "true")
         .flag("authentication-config", folder.join("authentication.json"))
@@ -93,6 +106,9 @@ pub fn api_server(state: &StateDir, programs: &Programs, kind: Kind, cluster: &C
             state.logs().join(format!("{}-requests.ndjson", cluster.name)),
         )
         .flag("profiling", "false");
+    let unit = issuers
+        .iter()
+        .fold(unit, |unit, issuer| unit.flag("service-account-issuer", issuer));
     if kind != Kind::Nodes {
         return unit;
     }
@@ -115,6 +131,17 @@ pub fn api_server_with_unpublished_key(
         "service-account-signing-key-file",
         unpublished_key(state, cluster),
     )
+}
+
+/// The API server after it was told of another issuer: its tokens name that one, and those of before still count.
+pub fn api_server_of_another_issuer(
+    state: &StateDir,
+    programs: &Programs,
+    kind: Kind,
+    cluster: &Cluster,
+    issuer: &str,
+) -> Unit {
+    issuing_as(&[issuer, &cluster.issuer()], state, programs, kind, cluster)
 }
 
 /// Where the key is that nobody knows of.

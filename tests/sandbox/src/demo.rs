@@ -7,16 +7,12 @@ mod shell;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-
-use signal_hook::consts::{SIGINT, SIGTERM};
-use signal_hook::flag;
 
 use crate::cleanup::{self, CleanupError};
 use crate::files;
+use crate::interrupt::Interrupt;
 use crate::output::{self, talk};
-use crate::programs::{self, ProgramsError};
+use crate::programs::{self, Profile, ProgramsError};
 use crate::spec::{Kind, Spec};
 use crate::state::{self, StateDir, StateError};
 use crate::up::{self, UpError, Wanted};
@@ -25,9 +21,6 @@ use crate::up::{self, UpError, Wanted};
 pub fn folder() -> PathBuf {
     programs::workspace().join("target/demo")
 }
-
-/// The exit code of a demo that was interrupted.
-const INTERRUPTED: u8 = 130;
 
 /// Why there is no demo to see.
 #[derive(Debug, thiserror::Error)]
@@ -66,13 +59,14 @@ impl DemoError {
 /// Runs the demo from nothing; `keep` leaves the sandbox up. One that failed is left up too, to be looked at.
 pub fn run(state: &StateDir, keep: bool) -> ExitCode {
     let mut spec = None;
-    let interrupted = Arc::new(AtomicBool::new(false));
-    let result = watch(&interrupted)
-        .map_err(DemoError::from)
-        .and_then(|()| steps(state, &mut spec));
-    if interrupted.load(Ordering::SeqCst) {
+    let interrupt = match Interrupt::watch() {
+        Ok(interrupt) => interrupt,
+        Err(error) => return failed(&error.into(), None),
+    };
+    let result = steps(state, &mut spec);
+    if interrupt.is_raised() {
         talk("interrupted; taking the sandbox away");
-        return remove(state).map_or_else(|error| failed(&error, None), |()| ExitCode::from(INTERRUPTED));
+        return remove(state).map_or_else(|error| failed(&error, None), |()| Interrupt::exit_code());
     }
     match (result, spec) {
         (Err(error), spec) => failed(&error, spec.as_ref()),
@@ -91,7 +85,8 @@ pub fn run(state: &StateDir, keep: bool) -> ExitCode {
 }
 
 fn steps(state: &StateDir, spec: &mut Option<Spec>) -> Result<(), DemoError> {
-    programs::plugins(&mut output::talk)?;
+    up::require_root()?;
+    programs::plugins(Profile::Dev, &mut output::talk)?;
     if !cleanup::traces(state).is_empty() {
         talk(&format!(
             "taking the earlier sandbox `{}` away: the demo starts from nothing",
@@ -113,16 +108,6 @@ fn steps(state: &StateDir, spec: &mut Option<Spec>) -> Result<(), DemoError> {
 fn remove(state: &StateDir) -> Result<(), DemoError> {
     let _lock = state.lock()?;
     Ok(cleanup::remove(state)?)
-}
-
-/// From now on the first Ctrl-C only raises the flag: the running command gets it too, ends in its own way, and what
-/// is up is taken away. The second one ends the demo at once.
-fn watch(interrupted: &Arc<AtomicBool>) -> std::io::Result<()> {
-    for signal in [SIGINT, SIGTERM] {
-        flag::register_conditional_shutdown(signal, INTERRUPTED.into(), Arc::clone(interrupted))?;
-        flag::register(signal, Arc::clone(interrupted))?;
-    }
-    Ok(())
 }
 
 fn failed(error: &DemoError, spec: Option<&Spec>) -> ExitCode {

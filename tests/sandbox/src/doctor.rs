@@ -59,23 +59,54 @@ pub fn examine() -> Vec<Finding> {
 }
 
 fn administrator() -> Finding {
-    if nix::unistd::geteuid().is_root() {
+    if !nix::unistd::geteuid().is_root() {
+        return Finding::new(
+            Verdict::Bad,
+            "not root: namespaces and links cannot be made",
+            Some("run as root".to_owned()),
+        );
+    }
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let lacking = lacking_capabilities(&status);
+    if lacking.is_empty() {
         return Finding::new(Verdict::Good, "running as root", None);
     }
     Finding::new(
         Verdict::Bad,
-        "not root: namespaces and links cannot be made",
-        Some("run as root".to_owned()),
+        format!("root without {}, as in a container", lacking.join(", ")),
+        Some("run on the machine itself, or in a privileged container".to_owned()),
     )
+}
+
+/// The capabilities that making links and namespaces takes, and their numbers in the kernel.
+const CAPABILITIES: [(&str, u32); 2] = [("CAP_NET_ADMIN", 12), ("CAP_SYS_ADMIN", 21)];
+
+/// Those of them that a process does not have, by its status.
+fn lacking_capabilities(status: &str) -> Vec<&'static str> {
+    let line = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
+    let effective = line.and_then(|line| u64::from_str_radix(line.trim(), 16).ok());
+    let lacks = |number: u32| effective.is_some_and(|effective| effective & (1 << number) == 0);
+    CAPABILITIES
+        .into_iter()
+        .filter(|(_, number)| lacks(*number))
+        .map(|(name, _)| name)
+        .collect()
 }
 
 fn control_groups() -> Finding {
     match cgroup::version() {
         Some(Version::V1) => Finding::new(Verdict::Good, "control groups version 1", None),
-        Some(Version::V2) => {
-            let text = "control groups version 2: written for, but never tried there";
-            Finding::new(Verdict::Note, text, Some("please report how it went".to_owned()))
-        }
+        Some(Version::V2) => match cgroup::obstacle() {
+            None => Finding::new(
+                Verdict::Good,
+                "control groups version 2, while the tests run on version 1",
+                None,
+            ),
+            Some(obstacle) => {
+                let text = format!("control groups version 2: {obstacle}; light clusters work");
+                Finding::new(Verdict::Note, text, None)
+            }
+        },
         None => Finding::new(Verdict::Bad, "no control groups are mounted", None),
     }
 }
@@ -198,6 +229,18 @@ fn is_ours(link: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_containers_root_lacks_what_it_was_not_given() {
+        assert_eq!(
+            lacking_capabilities("Name:\tx\nCapEff:\t000001ffffffffff\n"),
+            [""; 0]
+        );
+        assert_eq!(
+            lacking_capabilities("CapEff:\t00000000a80425fb\n"),
+            ["CAP_NET_ADMIN", "CAP_SYS_ADMIN"]
+        );
+    }
 
     #[test]
     fn links_of_others_are_not_ours() {

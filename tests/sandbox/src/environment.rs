@@ -27,7 +27,8 @@ pub enum Helm {
 }
 
 impl Helm {
-    fn folder(self) -> &'static str {
+    /// Its name, and that of its folder in a sandbox.
+    pub(crate) fn folder(self) -> &'static str {
         match self {
             Self::Three => "helm3",
             Self::Four => "helm4",
@@ -92,6 +93,18 @@ pub fn cloud_variables(state: &StateDir, access: &Access, direct: &str) -> Vec<(
         ("NO_PROXY", no_proxy.clone()),
         ("no_proxy", no_proxy),
     ]
+}
+
+/// A program on the path of these variables: this process has another one.
+pub(crate) fn find(variables: &[(&str, String)], program: &str) -> PathBuf {
+    let path = variables
+        .iter()
+        .find(|(name, _)| *name == "PATH")
+        .map_or("", |(_, value)| value.as_str());
+    env::split_paths(path)
+        .map(|folder| folder.join(program))
+        .find(|candidate| candidate.is_file())
+        .unwrap_or_else(|| PathBuf::from(program))
 }
 
 /// Puts our folders first, without growing when a shell evaluates it again.

@@ -3,6 +3,7 @@
 //! The supervisor inside the sandbox does it all ([`serve`]), because processes and networks are its own; the command
 //! asks it through a socket ([`FaultCommand::run`]). Nothing of it outlives the sandbox.
 
+mod copy;
 mod door;
 mod egress;
 mod order;

@@ -6,6 +6,7 @@
 
 pub mod api;
 pub mod azure;
+pub mod bench;
 pub mod board;
 pub mod boot;
 pub mod cgroup;
@@ -21,6 +22,7 @@ pub mod files;
 pub mod http;
 pub mod image;
 mod inotify;
+mod interrupt;
 pub mod inventory;
 pub mod kwok;
 pub mod material;

@@ -3,6 +3,7 @@
 
 use std::path::Path;
 
+use base64::prelude::{BASE64_STANDARD, Engine as _};
 use serde_json::{Value, json};
 
 use crate::files::{self, FileError};
@@ -171,7 +172,7 @@ fn kubeconfig<'a>(
     entries: impl IntoIterator<Item = (&'a Cluster, String, &'a Pair)>,
     authority: &str,
 ) -> Value {
-    let authority = base64(authority.as_bytes());
+    let authority = BASE64_STANDARD.encode(authority);
     let (mut clusters, mut contexts, mut users) = (Vec::new(), Vec::new(), Vec::new());
     for (cluster, user, pair) in entries {
         let name = &cluster.name;
@@ -183,8 +184,8 @@ fn kubeconfig<'a>(
         users.push(json!({
             "name": user,
             "user": {
-                "client-certificate-data": base64(pair.certificate.as_bytes()),
-                "client-key-data": base64(pair.key.as_bytes()),
+                "client-certificate-data": BASE64_STANDARD.encode(&pair.certificate),
+                "client-key-data": BASE64_STANDARD.encode(&pair.key),
             },
         }));
     }
@@ -199,45 +200,8 @@ fn kubeconfig<'a>(
     })
 }
 
-pub(crate) fn base64(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
-    for chunk in bytes.chunks(3) {
-        let byte = |index: usize| u32::from(chunk.get(index).copied().unwrap_or_default());
-        let bits = byte(0) << 16 | byte(1) << 8 | byte(2);
-        for index in 0..4 {
-            let digit = (bits >> (18 - 6 * index) & 0x3f) as usize;
-            text.push(if index <= chunk.len() {
-                char::from(DIGITS[digit])
-            } else {
-                '='
-            });
-        }
-    }
-    text
-}
-
 /// Creates the folders that processes expect.
 pub fn create_folders(state: &StateDir) -> Result<(), FileError> {
     files::create_folder(state.path())?;
     files::create_folder(&state.logs())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn base64_of_every_remainder() {
-        let cases = [
-            ("", ""),
-            ("f", "Zg=="),
-            ("fo", "Zm8="),
-            ("foo", "Zm9v"),
-            ("foobar", "Zm9vYmFy"),
-        ];
-        for (plain, encoded) in cases {
-            assert_eq!(base64(plain.as_bytes()), encoded);
-        }
-    }
 }

@@ -99,7 +99,6 @@ pub fn enter(state: &StateDir) -> Result<(), NamespaceError> {
             "--net",
             "--uts",
             "--ipc",
-            "--cgroup",
             "--fork",
             "--kill-child",
             "--mount-proc",
@@ -130,7 +129,7 @@ pub fn init(state: &StateDir) -> Result<(), NamespaceError> {
         .map_err(|source| NamespaceError::Mount { path, source })?;
     }
     shield_kernel_settings()?;
-    cgroup::remount()?;
+    cgroup::become_root(state)?;
     command::ip("link set lo up")?;
     let supervisor = internal(state, "supervise")?
         .stdin(Stdio::null())

@@ -3,6 +3,41 @@
 use std::error::Error;
 use std::io::{self, Write as _};
 
+use clap::{Args, ValueEnum};
+use serde_json::Value;
+
+/// How a document is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people.
+    Text,
+    /// For programs.
+    Json,
+}
+
+/// The flag for it.
+#[derive(Debug, Args)]
+pub struct OutputArgs {
+    /// Output format
+    #[arg(long, short, value_enum, default_value_t = Format::Text)]
+    pub output: Format,
+}
+
+impl OutputArgs {
+    /// A document as it is asked for.
+    pub fn shown(&self, document: &Value, text: impl FnOnce(&Value) -> String) -> String {
+        match self.output {
+            Format::Text => text(document),
+            Format::Json => json(document),
+        }
+    }
+}
+
+/// A document for programs.
+pub fn json(document: &Value) -> String {
+    format!("{document:#}\n")
+}
+
 /// One line of talk.
 pub fn talk(line: &str) {
     // Nobody listens: the work goes on.

@@ -156,10 +156,32 @@ pub fn probe(talk: &mut dyn FnMut(&str)) -> Result<PathBuf, ProgramsError> {
         .ok_or(ProgramsError::NotBuilt("wi-probe"))
 }
 
-/// The plugins as they are being developed.
-pub fn plugins(talk: &mut dyn FnMut(&str)) -> Result<BTreeMap<String, PathBuf>, ProgramsError> {
+/// What programs are built for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Profile {
+    /// To be developed.
+    Dev,
+    /// To be shipped.
+    Release,
+}
+
+impl Profile {
+    /// As cargo calls it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Dev => "dev",
+            Self::Release => "release",
+        }
+    }
+}
+
+/// The plugins of this workspace.
+pub fn plugins(
+    profile: Profile,
+    talk: &mut dyn FnMut(&str),
+) -> Result<BTreeMap<String, PathBuf>, ProgramsError> {
     talk("building the plugins");
-    let mut arguments = vec!["build"];
+    let mut arguments = vec!["build", "--profile", profile.name()];
     for package in PLUGINS {
         arguments.extend(["--package", package]);
     }

@@ -12,7 +12,7 @@ use crate::environment::{self, Helm};
 use crate::inventory;
 use crate::output::{self, talk};
 use crate::packages::{self, PackagesError};
-use crate::programs::{self, ProgramsError};
+use crate::programs::{self, Profile, ProgramsError};
 use crate::spec::{Kind, Spec};
 use crate::state::{self, StateDir, StateError};
 use crate::tools::{self, Tool, Toolbox, ToolsError};
@@ -90,10 +90,10 @@ pub fn run() -> ExitCode {
 }
 
 fn run_all() -> Result<(), TestError> {
+    up::require_root()?;
     // Whatever a crashed run has left must not make this one look guilty.
     let state = StateDir::new(SANDBOX)?;
     remove(&state)?;
-    let before = inventory::take(&others()?);
     timed("formatting", || step(cargo(&["fmt", "--all", "--check"])))?;
     timed("lints", || {
         step(cargo(&[
@@ -114,12 +114,24 @@ fn run_all() -> Result<(), TestError> {
             .current_dir(programs::workspace().join(GO_TESTS));
         step(go)
     })?;
+    timed("examples in the documentation", || {
+        step(cargo(&[
+            "test",
+            "--doc",
+            "--workspace",
+            "--all-features",
+            "--quiet",
+        ]))
+    })?;
     timed("python", python)?;
-    timed("registry", || {
+    timed("packages", || {
+        packages::ensure(packages::NODE_PACKAGES, &mut talk)?;
         Ok(packages::ensure(packages::REGISTRY_PACKAGES, &mut talk)?)
     })?;
+    // Some packages start a service when they are installed, which is here to stay.
+    let before = inventory::take(&others()?);
     timed("programs", || {
-        programs::plugins(&mut talk).map_err(TestError::from)
+        programs::plugins(Profile::Dev, &mut talk).map_err(TestError::from)
     })?;
     let spec = timed("fleet", || {
         Ok(up::up(

@@ -114,11 +114,18 @@ pub struct Wanted {
 /// Longer than any step inside may take, so that the reason comes from there.
 const PATIENCE: Duration = Duration::from_secs(400);
 
+/// Says early what would be said late: before anything is built.
+pub fn require_root() -> Result<(), UpError> {
+    if nix::unistd::geteuid().is_root() {
+        Ok(())
+    } else {
+        Err(UpError::NotRoot)
+    }
+}
+
 /// Makes it so; repeating it is fine.
 pub fn up(state: &StateDir, wanted: Wanted, talk: &mut dyn FnMut(&str)) -> Result<Spec, UpError> {
-    if !nix::unistd::geteuid().is_root() {
-        return Err(UpError::NotRoot);
-    }
+    require_root()?;
     if !(1..=MAX_CLUSTERS).contains(&wanted.clusters) {
         return Err(UpError::Count(wanted.clusters));
     }

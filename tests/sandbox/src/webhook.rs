@@ -1,5 +1,6 @@
 //! The azure-workload-identity webhook of a cluster: the real one, beside the node instead of in a pod.
 
+use base64::prelude::{BASE64_STANDARD, Engine as _};
 use serde_json::{Value, json};
 
 use crate::api::{Api, ApiError};
@@ -71,9 +72,7 @@ fn path(name: &str) -> String {
 }
 
 fn authority(state: &StateDir) -> Result<String, FileError> {
-    Ok(crate::material::base64(
-        files::read(&state.ca_certificate())?.as_bytes(),
-    ))
+    Ok(BASE64_STANDARD.encode(files::read(&state.ca_certificate())?))
 }
 
 fn configuration(name: &str, cluster: &Cluster, authority: &str) -> Value {

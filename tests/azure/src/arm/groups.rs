@@ -68,11 +68,8 @@ pub(super) fn subscription(ask: Ask<'_>, given: &str) -> Result<Reply, ArmError>
         "Microsoft.Resources/subscriptions/read",
         &format!("/subscriptions/{given}"),
     )?;
-    let found = state
-        .subscriptions
-        .iter()
-        .find(|known| known.id.to_string().eq_ignore_ascii_case(given));
-    found
+    state
+        .subscription(given)
         .map(|one| Reply::ok(subscription_document(&state, one)))
         .ok_or_else(|| ArmError::subscription(given))
 }

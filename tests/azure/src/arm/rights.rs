@@ -14,20 +14,18 @@ pub(crate) enum Kind {
 }
 
 /// The assignment by which a principal may do this there, if there is one and nothing denies it.
-pub(crate) fn allowed(
-    state: &State,
+pub(crate) fn allowed<'a>(
+    state: &'a State,
     now: Millis,
     principal: Uuid,
     kind: Kind,
-    action: &str,
-    scope: &str,
-) -> Option<Assignment> {
+    action: &'a str,
+    scope: &'a str,
+) -> Option<&'a Assignment> {
     if denial(state, principal, kind, action, scope).is_some() {
         return None;
     }
-    granting(state, now, principal, kind, action, scope)
-        .next()
-        .cloned()
+    granting(state, now, principal, kind, action, scope).next()
 }
 
 /// The deny assignment that forbids a principal to do this there, whatever its roles.

@@ -191,15 +191,9 @@ fn authorization(ask: Ask<'_>, scope: &str, lower: &[&str], rest: &[&str]) -> Re
 }
 
 fn check_subscription(ask: Ask<'_>, given: &str) -> Result<(), ArmError> {
-    let state = ask.world.state();
-    let known = state
-        .subscriptions
-        .iter()
-        .any(|known| known.id.to_string().eq_ignore_ascii_case(given));
-    if known {
-        Ok(())
-    } else {
-        Err(ArmError::subscription(given))
+    match ask.world.state().subscription(given) {
+        Some(_) => Ok(()),
+        None => Err(ArmError::subscription(given)),
     }
 }
 
@@ -214,11 +208,7 @@ fn check_registration(ask: Ask<'_>, subscription: &str, lower: &[&str]) -> Resul
         _ => return Ok(()),
     };
     let state = ask.world.state();
-    let own = state
-        .subscriptions
-        .iter()
-        .find(|known| known.id.to_string().eq_ignore_ascii_case(subscription));
-    let missing = own.and_then(|own| {
+    let missing = state.subscription(subscription).and_then(|own| {
         let mut names = own.unregistered_providers.iter();
         names.find(|name| name.eq_ignore_ascii_case(provider))
     });

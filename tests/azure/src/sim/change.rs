@@ -75,9 +75,7 @@ impl AzureSim {
             }
         }
         for vault in &more.vaults {
-            let (listener, address) = self.host.bind(vault.address)?;
-            self.host.world.state().add_vault(vault, address, now)?;
-            self.host.serve_vault(listener, address)?;
+            self.host.add_vault(vault, now)?;
         }
         let mut state = self.host.world.state();
         for role in &more.custom_roles {

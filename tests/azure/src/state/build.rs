@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 
 use uuid::Uuid;
 
+use super::vault::is_enabled;
 use super::{
     Application, Assignment, Cluster, Denial, Group, Identity, Ids, Replicated, Rules, Secret, SecretVersion,
     State, Vault, key,
@@ -119,18 +120,13 @@ impl State {
         Ok(())
     }
 
-    fn subscription(&self, what: &str, given: Option<Uuid>) -> Result<Uuid, SeedError> {
-        match given {
-            None => Ok(self.subscriptions[0].id),
-            Some(id)
-                if self
-                    .subscriptions
-                    .iter()
-                    .any(|subscription| subscription.id == id) =>
-            {
-                Ok(id)
-            }
-            Some(id) => Err(dangling(what, &format!("subscription {id}"))),
+    /// The subscription that a seed names for something, or the first one.
+    fn subscription_of(&self, what: &str, given: Option<Uuid>) -> Result<Uuid, SeedError> {
+        let id = given.unwrap_or(self.subscriptions[0].id);
+        if self.subscriptions.iter().any(|known| known.id == id) {
+            Ok(id)
+        } else {
+            Err(dangling(what, &format!("subscription {id}")))
         }
     }
 
@@ -144,7 +140,7 @@ impl State {
         let what = format!("{kind} {name}");
         let group_id = format!(
             "/subscriptions/{}/resourceGroups/{group}",
-            self.subscription(&what, subscription)?
+            self.subscription_of(&what, subscription)?
         );
         if !self.groups.contains_key(&key(&group_id)) {
             return Err(dangling(&what, &format!("resource group {group}")));
@@ -192,7 +188,7 @@ impl State {
     }
 
     pub(crate) fn add_group(&mut self, given: &seed::ResourceGroup) -> Result<(), SeedError> {
-        let subscription = self.subscription(&given.name, given.subscription)?;
+        let subscription = self.subscription_of(&given.name, given.subscription)?;
         let id = format!("/subscriptions/{subscription}/resourceGroups/{}", given.name);
         let group = Group {
             id: id.clone(),
@@ -264,14 +260,7 @@ impl State {
             &given.resource_group,
             ("Microsoft.KeyVault/vaults", given.name.as_str()),
         )?;
-        let mut access_policies = BTreeMap::new();
-        for policy in &given.access_policies {
-            let principal = self.principal(&id, &policy.principal)?;
-            access_policies.insert(
-                principal,
-                policy.secrets.iter().map(|name| name.to_lowercase()).collect(),
-            );
-        }
+        let access_policies = self.access_policies(&id, &given.access_policies)?;
         let mut secrets = BTreeMap::new();
         for secret in &given.secrets {
             let version = self.version(&id, secret, now);
@@ -289,7 +278,7 @@ impl State {
             address,
             uri: url(address),
             rbac: given.enable_rbac_authorization,
-            public_network_access: !given.public_network_access.eq_ignore_ascii_case("disabled"),
+            public_network_access: is_enabled(&given.public_network_access),
             allowed_ips: given.allowed_ips.clone(),
             access_policies,
             secrets,
@@ -297,6 +286,19 @@ impl State {
             id: id.clone(),
         };
         once(&mut self.vaults, &id, vault)
+    }
+
+    /// Permissions to the secrets of the vault with this id, by object id.
+    pub(super) fn access_policies(
+        &self,
+        vault: &str,
+        given: &[seed::AccessPolicy],
+    ) -> Result<BTreeMap<Uuid, Vec<String>>, SeedError> {
+        let policy = |policy: &seed::AccessPolicy| {
+            let secrets = policy.secrets.iter().map(|name| name.to_lowercase()).collect();
+            Ok((self.principal(vault, &policy.principal)?, secrets))
+        };
+        given.iter().map(policy).collect()
     }
 
     /// A first or another version of a secret of the vault with this id.

@@ -1,11 +1,11 @@
 //! Settings that change while the simulator runs.
 
-use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 use serde_json::{Value, json};
 
+use super::vault::is_enabled;
 use super::{Cluster, State, Tags, Vault, key};
 use crate::clock::Millis;
 use crate::seed::{self, SeedError};
@@ -124,11 +124,11 @@ impl State {
     }
 
     fn change_vault(&mut self, key: &str, change: VaultChange, now: Millis) -> Result<(), SeedError> {
-        let mut policies = BTreeMap::new();
-        for policy in change.access_policies.iter().flatten() {
-            let secrets = policy.secrets.iter().map(|name| name.to_lowercase()).collect();
-            policies.insert(self.principal(key, &policy.principal)?, secrets);
-        }
+        let policies = change
+            .access_policies
+            .as_deref()
+            .map(|policies| self.access_policies(key, policies))
+            .transpose()?;
         let mut versions = Vec::new();
         for secret in &change.secrets {
             versions.push((secret.name.clone(), self.version(key, secret, now)));
@@ -139,9 +139,7 @@ impl State {
         for (name, version) in versions {
             vault.secret(&name).versions.push(version);
         }
-        if change.access_policies.is_some() {
-            vault.access_policies = policies;
-        }
+        set(&mut vault.access_policies, policies);
         change_vault(vault, change);
         Ok(())
     }
@@ -151,9 +149,8 @@ fn change_vault(vault: &mut Vault, change: VaultChange) {
     set(&mut vault.tags, change.tags);
     set(&mut vault.rbac, change.enable_rbac_authorization);
     change.allowed_ips.put(&mut vault.allowed_ips);
-    if let Some(access) = change.public_network_access {
-        vault.public_network_access = !access.eq_ignore_ascii_case("disabled");
-    }
+    let access = change.public_network_access.as_deref().map(is_enabled);
+    set(&mut vault.public_network_access, access);
     if change.tenant.is_some() {
         vault.tenant = change.tenant;
     }

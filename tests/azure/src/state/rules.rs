@@ -102,10 +102,7 @@ impl State {
     pub(crate) fn assignments_left(&self, scope: &str) -> Option<u32> {
         let scope = key(scope);
         let id = scope.strip_prefix("/subscriptions/")?.split('/').next()?;
-        let known = self
-            .subscriptions
-            .iter()
-            .find(|known| known.id.to_string() == id)?;
+        let known = self.subscription(id)?;
         Some(
             known
                 .role_assignment_limit

@@ -29,6 +29,11 @@ pub(crate) struct Vault {
     pub(crate) deleted: BTreeMap<String, Deleted>,
 }
 
+/// Whether the public may connect, as the resource provider says it.
+pub(super) fn is_enabled(public_network_access: &str) -> bool {
+    !public_network_access.eq_ignore_ascii_case("disabled")
+}
+
 /// A secret that was deleted and can be brought back.
 #[derive(Debug, Clone)]
 pub(crate) struct Deleted {

@@ -12,6 +12,7 @@ mod gaps;
 mod recordings;
 mod replay;
 mod schema;
+mod session;
 mod shipped;
 mod specs;
 mod stage;

@@ -1,102 +1,44 @@
 //! What real services were recorded to answer, held against the simulator: status, headers, the shape of the body, and
 //! the words of errors.
 
-use azure_sim::{Authority, AzureSim, Seed};
-use reqwest::Method;
 use reqwest::header::HeaderMap;
 use serde_json::{Value, json};
 
+use crate::session::{Answer, PRINCIPAL, Service, Session};
 use crate::specs::Specs;
 
-const OPERATOR: &str = "33333333-3333-4333-8333-333333333333";
-const PRINCIPAL: &str = "77777777-7777-4777-8777-777777777777";
-const SECRET: &str = "operators-client-secret";
 const SUBSCRIPTION: &str = "00000000-0000-0000-0000-000000000000";
 const MANAGER: &str = "https://management.azure.com/";
 
 /// A simulator with the subscription and group that a recording names, one vault and its secret.
-struct World {
-    sim: AzureSim,
-    http: reqwest::Client,
-    tokens: [String; 2],
-}
+struct Replica(Session);
 
-struct Answer {
-    status: u16,
-    headers: HeaderMap,
-    body: Value,
-}
-
-impl World {
+impl Replica {
     async fn start(group: &str) -> Self {
-        let authority = Authority::generate().unwrap();
-        let root = reqwest::Certificate::from_pem(authority.pem().as_bytes()).unwrap();
-        let http = reqwest::Client::builder().tls_certs_only([root]).no_proxy();
-        let http = http.build().unwrap();
-        let mut document = serde_json::to_value(Seed::on_loopback("recordings")).unwrap();
-        let all = format!("/subscriptions/{SUBSCRIPTION}");
-        let roles = ["Owner", "Key Vault Administrator"]
-            .map(|role| json!({"principal": "operator", "role": role, "scope": all}));
         let more = json!({
-            "subscriptions": [{"id": SUBSCRIPTION}],
-            "servicePrincipals": [
-                {"displayName": "operator", "clientId": OPERATOR, "secrets": [SECRET]},
-                {"displayName": "stranger", "objectId": PRINCIPAL},
-            ],
             "resourceGroups": [{"name": group, "location": "eastus2euap"}],
             "clusters": [{"resourceGroup": group, "name": "aks", "location": "westus2", "fqdn": "198.18.1.1",
                           "issuerUrl": "https://198.18.1.1/"}],
             "vaults": [{"resourceGroup": group, "name": "kv", "location": "westus2", "address": "127.0.0.1:0",
                         "secrets": [{"name": "a-secret", "value": "v", "contentType": "", "expires": 1}]}],
-            "roleAssignments": roles,
             "weather": {"clusterUpdateMs": 60_000, "credentialWriteMs": 0},
         });
-        let fields = document.as_object_mut().unwrap();
-        fields.extend(more.as_object().unwrap().clone());
-        let seed = Seed::from_json(&document.to_string()).unwrap();
-        let token_url = |sim: &AzureSim| format!("{}{}/oauth2/v2.0/token", sim.entra_url(), seed.tenant.id);
-        let sim = AzureSim::start_with(seed.clone(), authority, None).unwrap();
-        let mut tokens = Vec::new();
-        for scope in [
-            "https://management.azure.com/.default",
-            "https://vault.azure.net/.default",
-        ] {
-            let form = [
-                ("grant_type", "client_credentials"),
-                ("client_id", OPERATOR),
-                ("client_secret", SECRET),
-                ("scope", scope),
-            ];
-            let answer = http.post(token_url(&sim)).form(&form).send().await.unwrap();
-            let body: Value = answer.json().await.unwrap();
-            tokens.push(body["access_token"].as_str().unwrap().to_owned());
-        }
-        let tokens = [tokens[0].clone(), tokens[1].clone()];
-        Self { sim, http, tokens }
+        Self(Session::start("recordings", SUBSCRIPTION, PRINCIPAL, &more).await)
     }
 
     /// Sends what was recorded to where the simulator has it.
     async fn send(&self, method: &str, uri: &str, body: &Value, signed_in: bool) -> Answer {
-        let (url, token) = if let Some(rest) = uri.strip_prefix(MANAGER) {
-            (format!("{}{rest}", self.sim.arm_url()), &self.tokens[0])
+        let (url, service) = if let Some(rest) = uri.strip_prefix(MANAGER) {
+            (format!("{}{rest}", self.0.sim.arm_url()), Service::Manager)
         } else {
             let rest = uri.splitn(4, '/').nth(3).unwrap();
-            let vault = self.sim.vault_url("kv").unwrap();
-            (format!("{vault}{rest}"), &self.tokens[1])
+            let vault = self.0.sim.vault_url("kv").unwrap();
+            (format!("{vault}{rest}"), Service::Vault)
         };
-        let mut request = self.http.request(method.parse::<Method>().unwrap(), url);
-        if signed_in {
-            request = request.bearer_auth(token);
-        }
-        if !body.is_null() {
-            request = request.json(body);
-        }
-        let answer = request.send().await.unwrap();
-        Answer {
-            status: answer.status().as_u16(),
-            headers: answer.headers().clone(),
-            body: answer.json().await.unwrap_or_default(),
-        }
+        let body = Some(body).filter(|body| !body.is_null());
+        self.0
+            .send(signed_in.then_some(service), method, &url, body)
+            .await
     }
 
     async fn arm(&self, method: &str, path: &str, body: &Value) -> Answer {
@@ -199,7 +141,7 @@ pub(crate) async fn replays(specs: &Specs) -> usize {
         let recording = specs.file(file);
         let interactions = recording["interactions"].as_array().unwrap();
         let group = segment(interactions[0]["uri"].as_str().unwrap(), "/resourceGroups/");
-        let world = World::start(&group).await;
+        let world = Replica::start(&group).await;
         for step in interactions {
             let (method, uri) = (step["method"].as_str().unwrap(), step["uri"].as_str().unwrap());
             let what = format!("{method} {uri}");
@@ -225,7 +167,7 @@ pub(crate) async fn replays(specs: &Specs) -> usize {
 
 /// The vault's side: the challenge, the list, a secret written and read, as the SDK writes it.
 pub(crate) async fn replays_vault(specs: &Specs) -> usize {
-    let world = World::start("rg").await;
+    let world = Replica::start("rg").await;
     let recording = specs.file("recordings/keyvault-secret-2025-07-01.rust-sdk-2025-10-16.json");
     let entries = recording["Entries"].as_array().unwrap();
     for step in entries {
@@ -272,7 +214,7 @@ pub(crate) async fn replays_vault(specs: &Specs) -> usize {
 
 /// The quirks of clusters and of Resource Graph, whose recordings are older than what is served.
 pub(crate) async fn keeps_quirks(specs: &Specs) -> usize {
-    let world = World::start("rg").await;
+    let world = Replica::start("rg").await;
     let cassette = specs.file("recordings/c7n.AksTest.test_find_aks_by_name.json");
     let recorded = &cassette["interactions"][0]["response"]["body"]["data"]["value"][0];
     let path = format!(
@@ -329,7 +271,7 @@ pub(crate) async fn errors_have_the_same_words(specs: &Specs) -> usize {
             .find(|(_, body)| has(body))
             .unwrap_or_else(|| panic!("no {code}"))
     };
-    let world = World::start("rg").await;
+    let world = Replica::start("rg").await;
     let group = format!("subscriptions/{SUBSCRIPTION}/resourceGroups/rg");
     let role = format!(
         "/subscriptions/{SUBSCRIPTION}/providers/Microsoft.Authorization/roleDefinitions/\

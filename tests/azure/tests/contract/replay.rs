@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use crate::schema;
 use crate::specs::{Example, Node, Specs};
-use crate::stage::World;
+use crate::stage::Stage;
 
 /// Stands for subscriptions that the examples do not name by an id.
 pub(crate) const SUBSCRIPTION: &str = "11111111-1111-4111-8111-111111111111";
@@ -31,7 +31,7 @@ pub(crate) async fn replay(specs: &Specs, example: &Example<'_>) -> Outcome {
     let content = example.content.as_ref().unwrap();
     let (given, notes) = adapt(example, &content["parameters"]);
     let request = Request::of(specs, example, &given);
-    let world = World::start(example, &given).await;
+    let stage = Stage::start(example, &given).await;
     let mut notes = notes;
     let mut wanted: Vec<&String> = content["responses"].as_object().unwrap().keys().collect();
     // What creates answers 201 first; what deletes answers 204 last. One that updates what exists answers 200.
@@ -54,12 +54,14 @@ pub(crate) async fn replay(specs: &Specs, example: &Example<'_>) -> Outcome {
         // The specification says 200 for a repetition; the service answers 409 (azure-cli#8599).
         wanted.retain(|status| *status == "201");
     }
-    world.prepare(example, &request.target).await;
+    stage.prepare(example, &request.target).await;
     let mut findings = request.findings;
     for status in wanted {
-        let url = format!("{}{}", world.base(example), request.target);
-        let (found, body) = world.send(&example.method, &url, request.body.as_ref()).await;
-        if found != *status {
+        let answer = stage
+            .send(&example.method, &request.target, request.body.as_ref())
+            .await;
+        let (found, body) = (answer.status, answer.body);
+        if found.to_string() != *status {
             findings.push(format!("status {found} instead of {status}: {body}"));
             break;
         }
@@ -78,20 +80,22 @@ pub(crate) async fn replay(specs: &Specs, example: &Example<'_>) -> Outcome {
         }
     }
     if assigns && findings.is_empty() {
-        let url = format!("{}{}", world.base(example), request.target);
-        let (status, body) = world.send(&example.method, &url, request.body.as_ref()).await;
-        if status == "409" && body["error"]["code"] == "RoleAssignmentExists" {
+        let answer = stage
+            .send(&example.method, &request.target, request.body.as_ref())
+            .await;
+        let (status, body) = (answer.status, answer.body);
+        if status == 409 && body["error"]["code"] == "RoleAssignmentExists" {
             notes.push("a repetition answers 409 as the service does, not 200".to_owned());
         } else {
             findings.push(format!("a repetition answers {status}: {body}"));
         }
     }
     // Whoever is not signed in gets an error of the form that the specification gives for all errors.
-    let url = format!("{}{}", world.base(example), request.target);
-    let (status, body) = world
-        .send_as(None, &example.method, &url, request.body.as_ref())
+    let answer = stage
+        .send_unsigned(&example.method, &request.target, request.body.as_ref())
         .await;
-    if status != "401" {
+    let (status, body) = (answer.status, answer.body);
+    if status != 401 {
         findings.push(format!("status {status} without a token"));
     } else if let Some(schema) = example.definition.value["responses"]["default"].get("schema") {
         let node = Node {

@@ -1,67 +1,36 @@
 //! The simulator on which an example is replayed: it holds what the example speaks of.
 
-use azure_sim::{Authority, AzureSim, Seed};
-use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::replay::{CUSTOM_ROLE, ROLE, ROLES, SUBSCRIPTION};
+use crate::session::{Answer, PRINCIPAL, Service, Session};
 use crate::specs::Example;
 
-const OPERATOR: &str = "33333333-3333-4333-8333-333333333333";
-const SECRET: &str = "operators-client-secret";
-const PRINCIPAL: &str = "77777777-7777-4777-8777-777777777777";
-
 /// A simulator with what one example needs.
-pub(crate) struct World {
-    pub(crate) sim: AzureSim,
-    http: reqwest::Client,
-    vault: String,
-    token: String,
+pub(crate) struct Stage {
+    session: Session,
+    /// The service that the example asks.
+    service: Service,
+    base: String,
 }
 
-impl World {
+impl Stage {
     pub(crate) async fn start(example: &Example<'_>, given: &Value) -> Self {
-        let authority = Authority::generate().unwrap();
-        let http = reqwest::Client::builder()
-            .tls_certs_only([reqwest::Certificate::from_pem(authority.pem().as_bytes()).unwrap()])
-            .no_proxy()
-            .build()
-            .unwrap();
-        let seed = seed(example, given);
-        let tenant = seed.tenant.id;
-        let data_plane = given["vaultBaseUrl"].is_string();
-        let audience = if data_plane {
-            &seed.vault_audience
+        let (subscription, more) = seed(example, given);
+        let principal = given["parameters"]["properties"]["principalId"].as_str();
+        let principal = principal.unwrap_or(PRINCIPAL);
+        let session = Session::start("contract", &subscription, principal, &more).await;
+        let (service, base) = if given["vaultBaseUrl"].is_string() {
+            let vault = more["vaults"][0]["name"].as_str().unwrap();
+            (Service::Vault, session.sim.vault_url(vault).unwrap())
         } else {
-            &seed.arm_audience
+            (Service::Manager, session.sim.arm_url().to_owned())
         };
-        let scope = format!("{audience}/.default");
-        let vault = seed.vaults[0].name.clone();
-        let sim = AzureSim::start_with(seed, authority, None).unwrap();
-        let form = [
-            ("grant_type", "client_credentials"),
-            ("client_id", OPERATOR),
-            ("client_secret", SECRET),
-            ("scope", &scope),
-        ];
-        let url = format!("{}{tenant}/oauth2/v2.0/token", sim.entra_url());
-        let answer = http.post(url).form(&form).send().await.unwrap();
-        let body: Value = answer.json().await.unwrap();
-        let token = body["access_token"].as_str().unwrap().to_owned();
         Self {
-            sim,
-            http,
-            vault,
-            token,
+            session,
+            service,
+            base,
         }
-    }
-
-    pub(crate) fn base(&self, example: &Example<'_>) -> String {
-        let content = example.content.as_ref().unwrap();
-        if content["parameters"]["vaultBaseUrl"].is_string() {
-            return self.sim.vault_url(&self.vault).unwrap();
-        }
-        self.sim.arm_url().to_owned()
     }
 
     /// Makes the role assignment that the example reads or deletes: the seed cannot name one.
@@ -75,38 +44,25 @@ impl World {
             "roleDefinitionId": format!("{ROLES}{ROLE}"), "principalId": PRINCIPAL,
             "principalType": "ServicePrincipal",
         }});
-        let url = format!("{}{target}", self.sim.arm_url());
-        let (status, answer) = self.send("put", &url, Some(&body)).await;
-        assert_eq!(status, "201", "{answer}");
+        let answer = self.send("put", target, Some(&body)).await;
+        assert_eq!(answer.status, 201, "{}", answer.body);
     }
 
-    pub(crate) async fn send(&self, method: &str, url: &str, body: Option<&Value>) -> (String, Value) {
-        self.send_as(Some(&self.token), method, url, body).await
+    /// Sends a request to the service that the example asks.
+    pub(crate) async fn send(&self, method: &str, target: &str, body: Option<&Value>) -> Answer {
+        let url = format!("{}{target}", self.base);
+        self.session.send(Some(self.service), method, &url, body).await
     }
 
-    pub(crate) async fn send_as(
-        &self,
-        token: Option<&str>,
-        method: &str,
-        url: &str,
-        body: Option<&Value>,
-    ) -> (String, Value) {
-        let method = Method::from_bytes(method.to_uppercase().as_bytes()).unwrap();
-        let mut request = self.http.request(method, url);
-        if let Some(token) = token {
-            request = request.bearer_auth(token);
-        }
-        if let Some(body) = body {
-            request = request.json(body);
-        }
-        let answer = request.send().await.unwrap();
-        let status = answer.status().as_u16().to_string();
-        (status, answer.json().await.unwrap_or_default())
+    /// The same without a token.
+    pub(crate) async fn send_unsigned(&self, method: &str, target: &str, body: Option<&Value>) -> Answer {
+        let url = format!("{}{target}", self.base);
+        self.session.send(None, method, &url, body).await
     }
 }
 
-/// The subscription, group and resources that the example names; what it makes is left out.
-fn seed(example: &Example<'_>, given: &Value) -> Seed {
+/// The subscription that the example names, and a seed's group and resources; what it makes is left out.
+fn seed(example: &Example<'_>, given: &Value) -> (String, Value) {
     let text = |name: &str, otherwise: &str| given[name].as_str().unwrap_or(otherwise).to_owned();
     let scope = given["scope"]
         .as_str()
@@ -158,18 +114,7 @@ fn seed(example: &Example<'_>, given: &Value) -> Seed {
         json!([{"resourceGroup": group, "name": name, "location": "eastus", "tags": {"a": "b"},
                 "federatedCredentials": credentials}])
     };
-    let mut principals = vec![json!({
-        "displayName": "operator", "clientId": OPERATOR, "secrets": [SECRET],
-    })];
-    let principal = given["parameters"]["properties"]["principalId"]
-        .as_str()
-        .unwrap_or(PRINCIPAL);
-    principals.push(json!({"displayName": "principal", "objectId": principal}));
-    let all = format!("/subscriptions/{subscription}");
-    let mut document = serde_json::to_value(Seed::on_loopback("contract")).unwrap();
     let more = json!({
-        "subscriptions": [{"id": subscription}],
-        "servicePrincipals": principals,
         "resourceGroups": [{"name": group, "location": "eastus"}],
         "clusters": [{"resourceGroup": group, "name": name, "location": "location1", "fqdn": "198.18.1.1",
                       "issuerUrl": "https://198.18.1.1/", "tags": {"a": "b"}}],
@@ -178,15 +123,7 @@ fn seed(example: &Example<'_>, given: &Value) -> Seed {
                     "secrets": [{"name": secret, "value": "value-of-the-secret"}]}],
         "identities": identities,
         "customRoles": custom_roles,
-        "roleAssignments": [
-            {"principal": "operator", "role": "Owner", "scope": all},
-            {"principal": "operator", "role": "Key Vault Administrator", "scope": all},
-        ],
         "weather": {"clusterUpdateMs": 0, "credentialWriteMs": 0},
     });
-    document
-        .as_object_mut()
-        .unwrap()
-        .extend(more.as_object().unwrap().clone());
-    Seed::from_json(&document.to_string()).unwrap()
+    (subscription, more)
 }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{Args, Subcommand};
 use serde_json::{Map, Value};
 
 use super::resource::{self, ResourceError, field, offset};
@@ -10,23 +10,16 @@ use super::serve::{ServeArgs, ServeError, serve};
 use super::{Access, AskError, ask, render};
 use crate::files::{self, FileError};
 use crate::operator::{Operator, OperatorError};
+use crate::output::{OutputArgs, json};
 use crate::state::StateDir;
 
 /// What is asked of the simulated Azure.
 #[derive(Debug, Subcommand)]
 pub enum AzureCommand {
     /// Everything that exists: clusters, identities, credentials, grants, vaults
-    Show {
-        /// Output format
-        #[arg(long, short, value_enum, default_value_t = Format::Text)]
-        output: Format,
-    },
+    Show(OutputArgs),
     /// Every request so far
-    Log {
-        /// Output format
-        #[arg(long, short, value_enum, default_value_t = Format::Text)]
-        output: Format,
-    },
+    Log(OutputArgs),
     /// Show the weather, change it (delays, refusals), or calm it
     Fault(FaultArgs),
     /// Add resources as another party would, from a document with the seed's lists
@@ -91,15 +84,6 @@ pub struct FaultArgs {
     calm: bool,
 }
 
-/// How it is shown.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Format {
-    /// For people.
-    Text,
-    /// For programs.
-    Json,
-}
-
 /// Why it did not answer.
 #[derive(Debug, thiserror::Error)]
 pub enum AzureError {
@@ -142,8 +126,8 @@ impl AzureCommand {
     /// Asks; the text for stdout.
     pub fn run(&self, state: &StateDir) -> Result<String, AzureError> {
         match self {
-            Self::Show { output } => Ok(shown(&ask(state, "GET", "/state", None)?, *output, render::state)),
-            Self::Log { output } => Ok(shown(&ask(state, "GET", "/log", None)?, *output, render::log)),
+            Self::Show(arguments) => Ok(arguments.shown(&ask(state, "GET", "/state", None)?, render::state)),
+            Self::Log(arguments) => Ok(arguments.shown(&ask(state, "GET", "/log", None)?, render::log)),
             Self::Fault(arguments) => Ok(json(&arguments.run(state)?)),
             Self::Add { resources } => {
                 let resources = match resources.strip_prefix('@') {
@@ -182,7 +166,7 @@ impl AzureCommand {
             Self::Rest { method, path, body } => {
                 let answer =
                     Operator::sign_in(state, &Access::of(state)?)?.call(method, path, body.as_deref())?;
-                Ok(format!("{answer:#}\n"))
+                Ok(json(&answer))
             }
         }
     }
@@ -215,16 +199,4 @@ fn resources(state: &StateDir, resource: &str) -> Result<String, AzureError> {
         resource::id(&ask(state, "GET", "/state", None)?, resource)?
     };
     Ok(format!("/resources?id={}", id.replace(' ', "%20")))
-}
-
-fn shown(document: &Value, format: Format, render: fn(&Value) -> String) -> String {
-    if format == Format::Text {
-        render(document)
-    } else {
-        json(document)
-    }
-}
-
-fn json(document: &Value) -> String {
-    format!("{document:#}\n")
 }

@@ -1,14 +1,18 @@
 //! What can be said on the command line.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand, ValueEnum, value_parser};
 
 use crate::azure;
+use crate::bench;
 use crate::environment::Helm;
 use crate::environment::pipeline::Pipeline;
 use crate::fault::FaultCommand;
 use crate::image;
+use crate::output::OutputArgs;
+use crate::programs::Profile;
 use crate::spec::Kind;
 use crate::state;
 
@@ -49,6 +53,10 @@ pub(super) enum Command {
     Demo(DemoArgs),
     /// Run every test of the workspace
     Test,
+    /// Measure the plugins beside the tools that a user would take instead
+    Bench(BenchArgs),
+    #[command(hide = true)]
+    Measure(MeasureArgs),
     #[command(hide = true)]
     Internal(InternalArgs),
 }
@@ -102,19 +110,6 @@ pub(super) struct StatusArgs {
     pub(super) name: Option<String>,
     #[command(flatten)]
     pub(super) output: OutputArgs,
-}
-
-#[derive(Debug, Args)]
-pub(super) struct OutputArgs {
-    /// Output format
-    #[arg(long, short, value_enum, default_value_t = Format::Text)]
-    pub(super) output: Format,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(super) enum Format {
-    Text,
-    Json,
 }
 
 #[derive(Debug, Args)]
@@ -183,6 +178,53 @@ pub(super) struct DemoArgs {
     /// Leave the sandbox up
     #[arg(long)]
     pub(super) keep: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct BenchArgs {
+    /// Name of the sandbox that is brought up for it, and taken away
+    #[arg(long, default_value = "bench")]
+    pub(super) name: String,
+    /// How many clusters
+    #[arg(long, default_value_t = 12)]
+    clusters: u8,
+    /// How many clusters at once
+    #[arg(long, default_value_t = 4, value_parser = value_parser!(u8).range(1..))]
+    max_concurrency: u8,
+    /// How many pairs are measured
+    #[arg(long, default_value_t = 5, value_parser = value_parser!(u8).range(1..))]
+    rounds: u8,
+    /// With which Helm; repeat it for both
+    #[arg(long, value_enum, default_value = "3")]
+    helm: Vec<Helm>,
+    /// Measure debug builds: quicker to have, and slower than what is shipped
+    #[arg(long)]
+    debug: bool,
+    #[command(flatten)]
+    pub(super) output: OutputArgs,
+}
+
+impl BenchArgs {
+    pub(super) fn plan(&self) -> bench::Plan {
+        bench::Plan {
+            clusters: self.clusters,
+            concurrency: self.max_concurrency,
+            rounds: self.rounds,
+            helms: self.helm.clone(),
+            profile: if self.debug {
+                Profile::Dev
+            } else {
+                Profile::Release
+            },
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+pub(super) struct MeasureArgs {
+    /// The program and its arguments
+    #[arg(last = true, required = true)]
+    pub(super) words: Vec<OsString>,
 }
 
 #[derive(Debug, Args)]

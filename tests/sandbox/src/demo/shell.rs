@@ -54,10 +54,11 @@ impl Shell<'_> {
         // One pipe for both streams keeps their lines in order.
         let (reader, writer) = io::pipe().map_err(failed)?;
         let words: Vec<&str> = line.split_whitespace().collect();
-        let mut child = Command::new(self.find(words[0]))
+        let variables = environment::variables(self.state, self.spec, Helm::Three);
+        let mut child = Command::new(environment::find(&variables, words[0]))
             .args(&words[1..])
             .current_dir(&self.folder)
-            .envs(environment::variables(self.state, self.spec, Helm::Three))
+            .envs(variables)
             .stdin(Stdio::null())
             .stdout(writer.try_clone().map_err(failed)?)
             .stderr(writer)
@@ -79,18 +80,5 @@ impl Shell<'_> {
             found: status.to_string(),
             expected,
         })
-    }
-
-    /// The program on the sandbox's own PATH: this process has another one.
-    fn find(&self, program: &str) -> PathBuf {
-        let variables = environment::variables(self.state, self.spec, Helm::Three);
-        let path = variables
-            .iter()
-            .find(|(name, _)| *name == "PATH")
-            .map_or("", |(_, value)| value.as_str());
-        std::env::split_paths(path)
-            .map(|folder| folder.join(program))
-            .find(|candidate| candidate.is_file())
-            .unwrap_or_else(|| PathBuf::from(program))
     }
 }

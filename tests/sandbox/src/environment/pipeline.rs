@@ -61,28 +61,8 @@ pub struct Job {
 }
 
 impl Pipeline {
-    /// The job of a sandbox.
-    pub fn of_spec(self, spec: &Spec) -> Job {
-        match self {
-            Self::Github => Job {
-                url: format!("{}/jobs/{JOB}/idtoken?api-version=2.0", github(spec)),
-                token: github_token(spec),
-                connection: None,
-            },
-            Self::AzurePipelines => Job {
-                url: format!(
-                    "{}/{OWNER}/{PROJECT}/_apis/distributedtask/hubs/build/plans/{}/jobs/{JOB}/oidctoken",
-                    azure_pipelines(spec),
-                    organization_id(spec)
-                ),
-                token: access_token(spec),
-                connection: Some(connection_id(spec)),
-            },
-        }
-    }
-
-    /// The first job in the seed of a simulated Azure that serves alone.
-    pub fn served(self, state: &StateDir) -> Result<Job, PipelineError> {
+    /// The first job in the seed of a simulated Azure that runs, beside clusters or alone.
+    pub fn job(self, state: &StateDir) -> Result<Job, PipelineError> {
         let (list, token, platform) = match self {
             Self::Github => ("githubJobs", "requestToken", "GitHub Actions"),
             Self::AzurePipelines => ("pipelineJobs", "accessToken", "Azure Pipelines"),

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
+use super::copy::{self, Copies};
 use super::egress::{self, Egress};
 use super::order::{
     EgressFault, FaultCommand, Gate, IssuerAct, IssuerFault, ProcessFault, WebhookAct, WebhookFault,
@@ -55,6 +56,9 @@ pub enum FaultError {
     /// A key.
     #[error(transparent)]
     Key(#[from] pki::PkiError),
+    /// A certificate cannot be shown.
+    #[error("the copy of the issuer's document cannot be published")]
+    Certificate(#[from] rustls::Error),
     /// It was started and does not work.
     #[error("{0} does not answer again within {1:?}")]
     Unwell(String, Duration),
@@ -110,6 +114,7 @@ pub fn serve(state: &StateDir, spec: &Spec, supervisor: &Supervisor) -> Result<(
         spec: spec.clone(),
         supervisor: supervisor.clone(),
         egress: Mutex::default(),
+        copies: Copies::default(),
     };
     thread::spawn(move || {
         for stream in listener.incoming().filter_map(Result::ok) {
@@ -127,6 +132,8 @@ struct Desk {
     supervisor: Supervisor,
     /// What is blocked, in the order in which it was asked for.
     egress: Mutex<Vec<EgressFault>>,
+    /// What issuers published elsewhere.
+    copies: Copies,
 }
 
 impl Desk {
@@ -237,32 +244,31 @@ impl Desk {
         Ok(())
     }
 
-    /// Lets the API server sign with a key that it does not publish, or with the one that it does.
+    /// Lets the API server's tokens differ from what it publishes, or agree with it.
     fn issuer(&self, cluster: &Cluster, act: IssuerAct) -> Result<(), FaultError> {
         let (state, programs, kind) = (&self.state, &self.spec.programs, self.spec.kind);
-        let fault = IssuerFault {
-            cluster: cluster.name.clone(),
-            act: IssuerAct::Rotate,
-        };
-        let line = FaultCommand::Issuer(fault).to_string();
-        match act {
+        let unit = match act {
             IssuerAct::Rotate => {
                 let key = control_plane::unpublished_key(state, cluster);
                 files::write(&key, &pki::signing_key()?)?;
-                let unit = control_plane::api_server_with_unpublished_key(state, programs, kind, cluster);
-                self.redefine(cluster, Process::Api, unit)?;
-                self.supervisor.board().faults(|faults| {
-                    faults.insert(line);
-                });
+                control_plane::api_server_with_unpublished_key(state, programs, kind, cluster)
             }
-            IssuerAct::Restore => {
-                let unit = control_plane::api_server(state, programs, kind, cluster);
-                self.redefine(cluster, Process::Api, unit)?;
-                self.supervisor.board().faults(|faults| {
-                    faults.remove(&line);
-                });
+            IssuerAct::Move => {
+                self.copies.publish(state, cluster)?;
+                let issuer = copy::issuer(cluster);
+                control_plane::api_server_of_another_issuer(state, programs, kind, cluster, &issuer)
             }
-        }
+            IssuerAct::Restore => control_plane::api_server(state, programs, kind, cluster),
+        };
+        self.redefine(cluster, Process::Api, unit)?;
+        self.supervisor.board().faults(|faults| {
+            let about = format!("issuer {} ", cluster.name);
+            faults.retain(|fault| !fault.starts_with(&about));
+            if act != IssuerAct::Restore {
+                let cluster = cluster.name.clone();
+                faults.insert(FaultCommand::Issuer(IssuerFault { cluster, act }).to_string());
+            }
+        });
         Ok(())
     }
 

@@ -23,7 +23,7 @@ pub enum FaultCommand {
     Kubelet(ProcessFault),
     /// Disturb the workload identity webhook of a cluster, or its registration
     Webhook(WebhookFault),
-    /// Let a cluster sign tokens with a key that it does not publish
+    /// Let what a cluster publishes as issuer stay behind its tokens
     Issuer(IssuerFault),
     /// End every fault, or those of one cluster
     Calm {
@@ -71,7 +71,7 @@ pub struct ProcessFault {
 pub struct IssuerFault {
     /// The cluster, by its name
     pub cluster: String,
-    /// Which key signs; returns when the API server, started anew, answers again
+    /// What stays behind; returns when the API server, started anew, answers again
     pub act: IssuerAct,
 }
 
@@ -81,7 +81,9 @@ pub struct IssuerFault {
 pub enum IssuerAct {
     /// Sign with a new key, and publish the old one
     Rotate,
-    /// Sign with the key that is published
+    /// Name another address as issuer in tokens, at which lies a copy of the document that names the old one
+    Move,
+    /// Sign with the key that is published, as the issuer that publishes it
     Restore,
 }
 
@@ -203,6 +205,7 @@ mod tests {
             "webhook aks-weu-1 double",
             "webhook aks-weu-1 other-cloud",
             "issuer aks-weu-1 rotate",
+            "issuer aks-weu-1 move",
             "calm aks-weu-1",
             "calm",
         ] {

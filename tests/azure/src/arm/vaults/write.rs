@@ -6,10 +6,10 @@ use axum::http::{Method, StatusCode};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use super::super::Ask;
 use super::super::error::ArmError;
 use super::super::groups::{location, tags};
 use super::super::router::Place;
-use super::super::{Ask, graph};
 use super::{KIND, document, find, secret_document};
 use crate::http::Reply;
 use crate::seed;
@@ -54,12 +54,7 @@ pub(in super::super) fn put(ask: Ask<'_>, place: Place<'_>) -> Result<Reply, Arm
         });
         let fresh: seed::Vault = serde_json::from_value(fresh).map_err(|error| invalid(error.to_string()))?;
         let host = ask.world.host().ok_or_else(|| ArmError::path(&ask.call.path))?;
-        let (listener, address) = host
-            .bind(fresh.address)
-            .map_err(|error| invalid(error.to_string()))?;
-        let added = ask.world.state().add_vault(&fresh, address, ask.now);
-        added.map_err(|error| invalid(error.to_string()))?;
-        host.serve_vault(listener, address)
+        host.add_vault(&fresh, ask.now)
             .map_err(|error| invalid(error.to_string()))?;
     }
     let mut settings = properties.clone();
@@ -211,8 +206,6 @@ fn apply(ask: Ask<'_>, id: &str, settings: &Value, status: StatusCode) -> Result
         .change(id, &change, ask.now)
         .map_err(|error| invalid(error.to_string()))?;
     let reply = state.vaults.get(&key(id)).map(|vault| document(&state, vault));
-    drop(state);
-    graph::index(ask.world, ask.now);
     Ok(Reply::json(status, reply.unwrap_or_default()))
 }
 
