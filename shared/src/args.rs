@@ -3,6 +3,7 @@
 //! A flag that is missing falls back to the environment in the settings of the command, not here, so that the
 //! help stays the same on every machine.
 
+use crate::exit::ExitStatus;
 use crate::format::OutputFormat;
 use clap::{Args, ValueEnum};
 use std::path::PathBuf;
@@ -82,6 +83,17 @@ pub struct ConfirmArgs {
     /// Exit 2 when the plan is not empty and nothing was changed
     #[arg(long)]
     pub detailed_exitcode: bool,
+}
+
+impl ConfirmArgs {
+    /// How a run ends that changes nothing, by whether a change is due.
+    pub const fn unchanged(&self, is_due: bool) -> ExitStatus {
+        if self.detailed_exitcode && is_due {
+            ExitStatus::ChangesPending
+        } else {
+            ExitStatus::Ok
+        }
+    }
 }
 
 /// What is printed, where and how much.

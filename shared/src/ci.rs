@@ -106,7 +106,7 @@ impl CiSystem {
     }
 
     /// A text that the system takes for nothing but text.
-    pub fn defused(self, text: &str) -> Cow<'_, str> {
+    pub(crate) fn defused(self, text: &str) -> Cow<'_, str> {
         match self {
             Self::Azure if text.contains("##") => {
                 Cow::Owned(text.replace("##vso[", "## vso[").replace("##[", "## ["))

@@ -78,6 +78,22 @@ pub enum ClusterError {
 }
 
 impl ClusterError {
+    /// The status code that the API server answered.
+    pub fn code(&self) -> Option<u16> {
+        match self {
+            Self::Request { source, .. } => match source.as_ref() {
+                kube::Error::Api(status) => Some(status.code),
+                _ => None,
+            },
+            Self::Config { .. } => None,
+        }
+    }
+
+    /// Whether the API server denied a right.
+    pub fn is_forbidden(&self) -> bool {
+        self.code() == Some(403)
+    }
+
     /// Whether the API server did not answer at all, rather than with a refusal.
     pub fn is_unreachable(&self) -> bool {
         match self {

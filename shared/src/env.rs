@@ -117,7 +117,7 @@ impl Env {
     }
 
     /// The value of a variable under its own or its lower-case name, as proxies are configured.
-    pub fn get_any_case(&self, name: &str) -> Option<String> {
+    pub(crate) fn get_any_case(&self, name: &str) -> Option<String> {
         self.get(name).or_else(|| self.get(&name.to_ascii_lowercase()))
     }
 
@@ -132,7 +132,7 @@ impl Env {
     }
 
     /// Whether a CI system runs this command.
-    pub fn is_ci(&self) -> bool {
+    pub(crate) fn is_ci(&self) -> bool {
         let ci = self.get(place::CI).is_some_and(|value| value != "false");
         ci || self.get(place::TF_BUILD).is_some() || self.get(place::GITHUB_ACTIONS).is_some()
     }

@@ -164,7 +164,7 @@ impl PluginError {
     }
 
     /// The plugin's failure among the causes of an error.
-    pub fn among_causes<'a>(error: &'a (dyn Error + 'a)) -> Option<&'a Self> {
+    pub(crate) fn among_causes<'a>(error: &'a (dyn Error + 'a)) -> Option<&'a Self> {
         let mut next = error.source();
         while let Some(cause) = next {
             if let Some(found) = cause.downcast_ref::<Self>() {

@@ -1,6 +1,7 @@
 //! The exit codes, written once: the enum, the numbers, the names and how several clusters' codes become one.
 
 use serde::{Serialize, Serializer};
+use serde_json::{Value, json};
 use std::process::ExitCode;
 
 /// How a command ended, as its process exit code tells it.
@@ -107,6 +108,20 @@ impl ExitStatus {
             Self::Interrupted => "interrupted",
             Self::Terminated => "terminated",
         }
+    }
+
+    /// A document of how a command ended: the head that every document has, and what `content` has besides.
+    pub fn document(self, api_version: &str, kind: &str, content: Value) -> Value {
+        let mut document = json!({
+            "apiVersion": api_version,
+            "kind": kind,
+            "exitCode": self.code(),
+            "exitName": self.name(),
+        });
+        if let (Value::Object(document), Value::Object(content)) = (&mut document, content) {
+            document.extend(content);
+        }
+        document
     }
 
     /// Combines the statuses of several clusters into the run's own; no cluster at all is [`Self::Ok`].

@@ -80,13 +80,9 @@ impl Failure {
     /// The document that `-o json` prints when a command failed before it had anything else to say, under the API
     /// version of the command's other documents.
     pub fn document(&self, api_version: &str) -> Value {
-        json!({
-            "apiVersion": api_version,
-            "kind": "Failure",
-            "exitCode": self.status.code(),
-            "exitName": self.status.name(),
-            "error": {"message": self.message, "causes": self.causes, "hints": self.hints},
-        })
+        let error = json!({"message": self.message, "causes": self.causes, "hints": self.hints});
+        self.status
+            .document(api_version, "Failure", json!({"error": error}))
     }
 }
 

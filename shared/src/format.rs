@@ -33,7 +33,7 @@ pub enum OutputFormat {
 
 impl OutputFormat {
     /// Reads the formats that every command has; a command with more of them says so itself.
-    pub fn of_every_command() -> impl TypedValueParser<Value = Self> {
+    pub(crate) fn of_every_command() -> impl TypedValueParser<Value = Self> {
         let names = [Self::Table, Self::Wide, Self::Json, Self::Yaml, Self::Name];
         let known = names.iter().filter_map(Self::to_possible_value);
         PossibleValuesParser::new(known).try_map(|name| <Self as ValueEnum>::from_str(&name, false))
@@ -205,7 +205,7 @@ pub fn to_yaml<T: Serialize>(value: &T) -> Result<String, FormatError> {
 }
 
 /// Writes a value as JSON on one line, with a newline.
-pub fn to_json_line<T: Serialize>(value: &T) -> Result<String, FormatError> {
+pub(crate) fn to_json_line<T: Serialize>(value: &T) -> Result<String, FormatError> {
     let mut text = serde_json::to_string(value)?;
     text.push('\n');
     Ok(text)

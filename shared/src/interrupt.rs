@@ -4,6 +4,7 @@
 //! leaves everything where it is.
 
 use crate::exit::ExitStatus;
+use crate::failure::Failure;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
@@ -103,6 +104,11 @@ impl Interrupt {
         ExitStatus::ALL
             .into_iter()
             .find(|status| code != 0 && status.code() == code)
+    }
+
+    /// The failure of a command that was asked to stop.
+    pub fn failure(&self, message: &str) -> Failure {
+        Failure::new(self.status().unwrap_or(ExitStatus::Interrupted), message)
     }
 
     /// Whether the command was asked to stop.

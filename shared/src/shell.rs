@@ -10,6 +10,11 @@ pub fn quoted(word: &str) -> String {
     }
 }
 
+/// The flags of kubectl, and of our commands, that say where.
+pub fn place_flags(context: &str, namespace: &str) -> String {
+    format!("--context {} -n {}", quoted(context), quoted(namespace))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

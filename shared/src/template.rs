@@ -36,7 +36,7 @@ pub fn is_template(text: &str) -> bool {
 }
 
 /// The dotted names of all scalars in `variables`.
-pub fn known_variables(variables: &Value) -> Vec<String> {
+pub(crate) fn known_variables(variables: &Value) -> Vec<String> {
     let mut names = Vec::new();
     collect("", variables, &mut names);
     names

@@ -41,27 +41,25 @@ pub enum TrustError {
 impl TrustedRoots {
     /// The roots that `--ca-file` names, else the environment.
     pub fn configured(args: &AzureArgs, env: &Env) -> Result<Self, TrustError> {
-        let file = args.ca_file.clone().or_else(|| env.path(env::azure::CA_FILE));
-        Self::load(file.as_deref())
+        Self::of_file(args.ca_file.as_deref(), env)
     }
 
-    /// Reads a PEM bundle; no file means no extra roots.
-    pub fn load(path: Option<&Path>) -> Result<Self, TrustError> {
-        let Some(path) = path else {
+    /// The roots of the PEM bundle that a flag names, else the environment; no file means no extra roots.
+    pub fn of_file(named: Option<&Path>, env: &Env) -> Result<Self, TrustError> {
+        let named = named.map(Path::to_owned);
+        let Some(path) = named.or_else(|| env.path(env::azure::CA_FILE)) else {
             return Ok(Self::default());
         };
-        let pem = std::fs::read_to_string(path).map_err(|source| TrustError::Read {
-            path: path.to_owned(),
-            source,
-        })?;
+        let pem = match std::fs::read_to_string(&path) {
+            Ok(pem) => pem,
+            Err(source) => return Err(TrustError::Read { path, source }),
+        };
         let der: Vec<Vec<u8>> = CertificateDer::pem_slice_iter(pem.as_bytes())
             .filter_map(Result::ok)
             .map(|certificate| certificate.as_ref().to_vec())
             .collect();
         if der.is_empty() {
-            return Err(TrustError::NoCertificate {
-                path: path.to_owned(),
-            });
+            return Err(TrustError::NoCertificate { path });
         }
         Ok(Self { pem: Some(pem), der })
     }

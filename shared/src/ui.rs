@@ -1,18 +1,23 @@
 //! The only place that prints and asks: data on standard output, everything else on standard error.
 
+mod progress;
+mod terminal;
+
+pub use progress::{Gauge, Task};
+
 use crate::args::{ColorChoice, ConfirmArgs, OutputArgs};
 use crate::ci::{CiChoice, CiSystem};
 use crate::env::{Env, place};
+use crate::exit::ExitStatus;
 use crate::failure::Failure;
 use crate::format::{self, OutputFormat};
 use console::style;
-use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{MultiProgress, ProgressDrawTarget};
 use serde::Serialize;
 use std::borrow::Cow;
 use std::io::{self, IsTerminal, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 /// The user's side of a command.
 #[derive(Debug, Clone)]
@@ -60,7 +65,7 @@ impl Ui {
 
     /// The same for another CI system than the environment names. Who is told of nothing acts on commands all the same.
     #[must_use]
-    pub fn telling(mut self, choice: CiChoice, env: &Env) -> Self {
+    pub(crate) fn telling(mut self, choice: CiChoice, env: &Env) -> Self {
         self.told = choice.told(env);
         self.ci = self.told.or(self.ci);
         self
@@ -77,7 +82,7 @@ impl Ui {
     }
 
     /// How many times `-v` was given.
-    pub const fn verbosity(&self) -> u8 {
+    pub(crate) const fn verbosity(&self) -> u8 {
         self.verbosity
     }
 
@@ -92,15 +97,18 @@ impl Ui {
     }
 
     /// Writes data to standard output. A reader that has gone away (`| head`) is no error.
-    pub fn data(&self, text: &str) -> io::Result<()> {
+    pub fn data(&self, text: &str) -> Result<(), Failure> {
         let text = self.defused(text);
-        self.progress.suspend(|| {
+        let written = self.progress.suspend(|| {
             let mut out = io::stdout().lock();
-            match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-                Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-                result => result,
+            out.write_all(text.as_bytes()).and_then(|()| out.flush())
+        });
+        match written {
+            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+                Err(Failure::from_error(ExitStatus::Failed, &error))
             }
-        })
+            Err(_) | Ok(()) => Ok(()),
+        }
     }
 
     /// Writes the command's document as JSON or YAML to standard output; the formats for people print nothing.
@@ -118,10 +126,9 @@ impl Ui {
                 return Ok(());
             }
         };
-        let text = text.map_err(|error| Failure::from_error(crate::ExitStatus::Failed, &error))?;
+        let text = text.map_err(|error| Failure::from_error(ExitStatus::Failed, &error))?;
         self.wrote_document.store(true, Ordering::SeqCst);
         self.data(&text)
-            .map_err(|error| Failure::from_error(crate::ExitStatus::Failed, &error))
     }
 
     /// Prints a line about what goes on.
@@ -166,43 +173,6 @@ impl Ui {
             // A failure while telling of a failure has nobody left to tell.
             let _ = self.document(&failure.document(api_version));
         }
-    }
-
-    /// Starts a line of progress, `prefix: …`: a bar on a terminal, plain lines elsewhere.
-    pub fn task(&self, prefix: impl Into<String>) -> Task {
-        let prefix = prefix.into();
-        let bar = self.bars.then(|| {
-            let bar = self.progress.add(ProgressBar::new_spinner());
-            if let Ok(style) =
-                ProgressStyle::with_template("{spinner:.cyan} {prefix:.bold} {elapsed:>3} {wide_msg}")
-            {
-                bar.set_style(style);
-            }
-            bar.set_prefix(prefix.clone());
-            bar.enable_steady_tick(Duration::from_millis(120));
-            bar
-        });
-        Task {
-            ui: self.clone(),
-            prefix,
-            bar,
-        }
-    }
-
-    /// Starts a bar that fills up as parts of a whole come to their end; there is none where no bars are drawn.
-    pub fn gauge(&self, prefix: impl Into<String>, parts: usize) -> Gauge {
-        let bar = self.bars.then(|| {
-            let bar = self.progress.add(ProgressBar::new(parts as u64));
-            if let Ok(style) = ProgressStyle::with_template(
-                "{prefix:.bold} [{bar:30.cyan}] {pos}/{len} {elapsed} {wide_msg}",
-            ) {
-                bar.set_style(style.progress_chars("=> "));
-            }
-            bar.set_prefix(prefix.into());
-            bar.enable_steady_tick(Duration::from_secs(1));
-            bar
-        });
-        Gauge { bar }
     }
 
     /// Asks before something is written; see [`ConfirmArgs`].
@@ -256,16 +226,17 @@ impl Ui {
         &self,
         prompt: impl FnOnce() -> dialoguer::Result<T> + Send + 'static,
     ) -> Option<T> {
+        let _terminal = terminal::BeforePrompt::remember();
         let (sender, receiver) = tokio::sync::oneshot::channel();
-        std::thread::spawn(move || {
-            let answer = prompt();
-            if answer.is_err() {
-                // A prompt that is left by a signal leaves the cursor hidden.
-                let _ = console::Term::stderr().show_cursor();
+        // Whoever is interrupted no longer waits for the answer, and nobody takes it.
+        std::thread::spawn(move || drop(sender.send(prompt())));
+        match receiver.await.ok()? {
+            // Ctrl-C is no answer: the signal that comes with it ends the command.
+            Err(dialoguer::Error::IO(error)) if error.kind() == io::ErrorKind::Interrupted => {
+                std::future::pending().await
             }
-            let _ = sender.send(answer);
-        });
-        receiver.await.ok()?.ok()
+            answer => answer.ok(),
+        }
     }
 
     /// Hands a command of ours to the CI system, whatever `-q` says.
@@ -286,62 +257,6 @@ impl Ui {
             // Standard error that is gone leaves nobody to tell.
             let _ = writeln!(io::stderr().lock(), "{text}");
         });
-    }
-}
-
-/// One line of progress; cloneable into the task that advances it.
-#[derive(Debug, Clone)]
-pub struct Task {
-    ui: Ui,
-    prefix: String,
-    bar: Option<ProgressBar>,
-}
-
-impl Task {
-    /// Says what is being done now.
-    pub fn say(&self, message: &str) {
-        match &self.bar {
-            Some(bar) => bar.set_message(message.to_owned()),
-            None => self.ui.status(&format!("{}: {message}", self.prefix)),
-        }
-    }
-
-    /// Ends the line with a message that stays.
-    pub fn finish(&self, message: &str) {
-        if let Some(bar) = &self.bar {
-            bar.finish_and_clear();
-        }
-        self.ui.status(&format!("{}: {message}", self.prefix));
-    }
-}
-
-/// A bar that fills up; it goes when this is dropped.
-#[derive(Debug)]
-pub struct Gauge {
-    bar: Option<ProgressBar>,
-}
-
-impl Gauge {
-    /// One more part has come to its end.
-    pub fn advance(&self) {
-        if let Some(bar) = &self.bar {
-            bar.inc(1);
-        }
-    }
-
-    /// Says something of what has ended, or of what is waited for.
-    pub fn say(&self, message: &str) {
-        if let Some(bar) = &self.bar {
-            bar.set_message(message.to_owned());
-        }
-    }
-}
-
-impl Drop for Gauge {
-    fn drop(&mut self) {
-        if let Some(bar) = &self.bar {
-            bar.finish_and_clear();
-        }
     }
 }
 

@@ -4,9 +4,10 @@ use crate::file::{FileArgs, unique};
 use crate::outputs::ResultArgs;
 use crate::run;
 use crate::selection::{Asked, skipped};
+use crate::workload::check_identity_id;
 use crate::{AccountOwner, DEFAULT_IDENTITY_NAME, GrantRequest, Step, Workload};
 use aks_shared::args::{AzureArgs, ConfirmArgs, KubeArgs, OutputArgs, parse_duration};
-use aks_shared::azure::arm::{Features, ManagedIdentity};
+use aks_shared::azure::arm::Features;
 use aks_shared::azure::{ArmId, ArmIdError};
 use aks_shared::identity::{Audience, SecretRef, ServiceAccountRef};
 use aks_shared::{Command, ExitStatus, Failure, OutputFormat, Session};
@@ -215,14 +216,8 @@ fn parse_tag(text: &str) -> Result<(String, String), String> {
 
 pub(crate) fn parse_identity_id(text: &str) -> Result<ArmId, String> {
     let id: ArmId = text.parse().map_err(|error: ArmIdError| error.to_string())?;
-    if ManagedIdentity::is_id(&id) {
-        Ok(id)
-    } else {
-        Err(format!(
-            "it must be the id of a user-assigned identity, and this is one of {}",
-            id.resource_type()
-        ))
-    }
+    check_identity_id(&id)?;
+    Ok(id)
 }
 
 impl SetupArgs {

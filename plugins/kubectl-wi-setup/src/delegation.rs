@@ -54,17 +54,14 @@ impl Delegation {
     /// The document for programs.
     pub(crate) fn document(&self) -> Value {
         let scopes: Vec<&str> = self.vaults.iter().map(ArmId::as_str).collect();
-        json!({
-            "apiVersion": API_VERSION,
-            "kind": "Delegation",
-            "exitCode": ExitStatus::Ok.code(),
-            "exitName": ExitStatus::Ok.name(),
+        let content = json!({
             "role": ROLE,
             "principalId": self.assignee,
             "scopes": scopes,
             "conditionVersion": CONDITION_VERSION,
             "condition": condition(),
-        })
+        });
+        ExitStatus::Ok.document(API_VERSION, "Delegation", content)
     }
 }
 

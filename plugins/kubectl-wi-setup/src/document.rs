@@ -4,47 +4,39 @@ use crate::run::Told;
 use aks_shared::ExitStatus;
 use aks_shared::azure::Principal;
 use aks_shared::failure::API_VERSION;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 /// One document for all clusters: the only one's own, or a list.
 pub(crate) fn of_run(kind: &str, principal: &Principal, status: ExitStatus, told: &[Told]) -> Value {
     let mut document = match told {
-        [only] => with_content(headed(kind, status), only),
+        [only] => status.document(API_VERSION, kind, content(only)),
         several => {
-            let items: Vec<Value> = several
+            let items = several
                 .iter()
-                .map(|one| Value::Object(with_content(headed(kind, one.status), one)))
-                .collect();
-            let mut list = headed(&format!("{kind}List"), status);
-            list.insert("items".to_owned(), Value::Array(items));
-            list
+                .map(|one| one.status.document(API_VERSION, kind, content(one)));
+            let items: Vec<Value> = items.collect();
+            status.document(API_VERSION, &format!("{kind}List"), json!({"items": items}))
         }
     };
-    document.insert("principal".to_owned(), json!(principal));
-    Value::Object(document)
-}
-
-fn headed(kind: &str, status: ExitStatus) -> Map<String, Value> {
-    let mut document = Map::new();
-    document.insert("apiVersion".to_owned(), json!(API_VERSION));
-    document.insert("kind".to_owned(), json!(kind));
-    document.insert("exitCode".to_owned(), json!(status.code()));
-    document.insert("exitName".to_owned(), json!(status.name()));
+    document["principal"] = json!(principal);
     document
 }
 
-fn with_content(mut document: Map<String, Value>, told: &Told) -> Map<String, Value> {
-    document.insert("context".to_owned(), json!(told.unit.context));
-    document.insert("namespace".to_owned(), json!(told.unit.account.namespace));
-    document.insert("serviceAccount".to_owned(), json!(told.unit.account.name));
-    if let Value::Object(content) = &told.content {
-        document.extend(content.clone());
+/// What the document says of one cluster.
+fn content(told: &Told) -> Value {
+    let mut content = json!({
+        "context": told.unit.context,
+        "namespace": told.unit.account.namespace,
+        "serviceAccount": told.unit.account.name,
+    });
+    if let (Value::Object(content), Value::Object(more)) = (&mut content, &told.content) {
+        content.extend(more.clone());
     }
     if let Some(failure) = &told.failure {
-        let error = json!({"message": failure.message, "causes": failure.causes, "hints": failure.hints});
-        document.insert("error".to_owned(), error);
+        content["error"] =
+            json!({"message": failure.message, "causes": failure.causes, "hints": failure.hints});
     }
-    document
+    content
 }
 
 #[cfg(test)]

@@ -3,17 +3,17 @@
 //! (<https://learn.microsoft.com/azure/aks/use-oidc-issuer>), and a cluster that code describes is better changed there.
 
 use crate::args::SetupArgs;
+use crate::clusters::{AT_ONCE, Clusters, at_once};
 use crate::observe::context;
 use crate::outcome::ChangeRecord;
 use crate::rights::{self, Right};
-use crate::run::{AT_ONCE, Told, connect, interrupted};
+use crate::run::{Told, before_any_write};
 use crate::selection::{Selected, Unit};
+use aks_shared::args::ConfirmArgs;
 use aks_shared::azure::arm::{ArmError, Features};
 use aks_shared::azure::{ArmId, Azure};
-use aks_shared::cluster::{Cluster, ClusterError, Connection};
-use aks_shared::kubeconfig::Kubeconfig;
+use aks_shared::cluster::{Cluster, ClusterError};
 use aks_shared::{ExitStatus, Failure, Session};
-use futures::{StreamExt, stream};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -63,7 +63,7 @@ struct Lacking {
 pub(crate) async fn first(
     args: &SetupArgs,
     session: &Session,
-    kubeconfig: &Kubeconfig,
+    clusters: &Clusters<'_>,
     selected: &[Selected],
     azure: &Azure,
 ) -> Result<Before, Failure> {
@@ -72,19 +72,15 @@ pub(crate) async fn first(
     if wanted.is_empty() {
         return Ok(before);
     }
-    let connection = Connection::new(&args.kube, azure.roots.clone(), &session.env);
     let contexts: BTreeMap<&str, &Selected> = selected
         .iter()
         .map(|one| (one.unit.context.as_str(), one))
         .collect();
     let mut looks = Vec::new();
     for one in contexts.into_values() {
-        looks.push(look(azure, kubeconfig, &connection, one, wanted));
+        looks.push(look(azure, clusters, one, wanted));
     }
-    let looked: Vec<Result<Option<Lacking>, Failure>> = tokio::select! {
-        looked = stream::iter(looks).buffered(AT_ONCE).collect() => looked,
-        () = session.interrupt.cancelled() => return Err(interrupted(session)),
-    };
+    let looked = before_any_write(session, at_once(AT_ONCE, looks)).await?;
     let looked: Result<Vec<Option<Lacking>>, Failure> = looked.into_iter().collect();
     let lacking: Vec<Lacking> = looked?.into_iter().flatten().collect();
     for one in &lacking {
@@ -101,24 +97,18 @@ pub(crate) async fn first(
     if args.confirm.dry_run {
         before.pending = lacking
             .into_iter()
-            .map(|one| pending(one, args.confirm.detailed_exitcode))
+            .map(|one| pending(one, &args.confirm))
             .collect();
         return Ok(before);
     }
-    tokio::select! {
-        checked = check_rights(azure, &lacking) => checked?,
-        () = session.interrupt.cancelled() => return Err(interrupted(session)),
-    }
+    before_any_write(session, check_rights(azure, &lacking)).await??;
     let question = question(&lacking);
-    tokio::select! {
-        answer = session.ui.confirm(&question, &args.confirm) => answer?,
-        () = session.interrupt.cancelled() => return Err(interrupted(session)),
-    }
+    before_any_write(session, session.ui.confirm(&question, &args.confirm)).await??;
     let mut switched = Vec::new();
     for one in &lacking {
         switched.push(switch_on(azure, one, args.waiting.timeout, session));
     }
-    let switched: Vec<_> = stream::iter(switched).buffered(AT_ONCE).collect().await;
+    let switched = at_once(AT_ONCE, switched).await;
     let mut failed = None;
     for (one, result) in lacking.iter().zip(switched) {
         match result {
@@ -137,12 +127,11 @@ pub(crate) async fn first(
 
 async fn look(
     azure: &Azure,
-    kubeconfig: &Kubeconfig,
-    connection: &Connection,
+    clusters: &Clusters<'_>,
     one: &Selected,
     wanted: Features,
 ) -> Result<Option<Lacking>, Failure> {
-    let cluster = connect(kubeconfig, &one.unit.context, connection).await?;
+    let cluster = clusters.connect(&one.unit.context).await?;
     let managed = context::resolve(azure, &cluster, &one.workload).await?;
     let features = wanted.lacking(&managed);
     if features.is_empty() {
@@ -247,13 +236,9 @@ fn failure(error: ArmError, id: &ArmId, session: &Session) -> Failure {
     failure
 }
 
-fn pending(one: Lacking, detailed: bool) -> Told {
+fn pending(one: Lacking, args: &ConfirmArgs) -> Told {
     Told {
-        status: if detailed {
-            ExitStatus::ChangesPending
-        } else {
-            ExitStatus::Ok
-        },
+        status: args.unchanged(true),
         content: json!({
             "cluster": {"context": one.unit.context, "name": one.id.name(), "id": one.id},
             "enable": names(one.features),

@@ -150,22 +150,6 @@ pub enum SetupError {
     },
 }
 
-/// Whether the API server denied a right.
-pub(crate) fn is_forbidden(error: &ClusterError) -> bool {
-    api_code(error) == Some(403)
-}
-
-/// The status code that the API server answered.
-pub(crate) fn api_code(error: &ClusterError) -> Option<u16> {
-    match error {
-        ClusterError::Request { source, .. } => match &**source {
-            kube::Error::Api(status) => Some(status.code),
-            _ => None,
-        },
-        ClusterError::Config { .. } => None,
-    }
-}
-
 /// The ids, as far as they can be read at a glance.
 fn list(ids: &[ArmId]) -> String {
     const SHOWN: usize = 10;
@@ -192,7 +176,7 @@ impl From<SetupError> for Failure {
                 // The ARM error knows its own hints.
                 Self { hints: Self::from(source).hints, ..failure }
             }
-            SetupError::Cluster(source) if is_forbidden(&source) => {
+            SetupError::Cluster(source) if source.is_forbidden() => {
                 failure.hint("ask for the right on this namespace; see what you may do: kubectl auth can-i --list -n NAMESPACE")
             }
             SetupError::Cluster(_) => failure.hint("check that the cluster answers: kubectl cluster-info"),

@@ -8,9 +8,9 @@ mod document;
 pub(crate) use args::FileArgs;
 pub(crate) use document::{FileText, Parsed, read};
 
+use crate::workload::check_identity_id;
 use crate::{AccountOwner, DEFAULT_IDENTITY_NAME, GrantRequest, Step, Workload};
 use aks_shared::azure::ArmId;
-use aks_shared::azure::arm::ManagedIdentity;
 use aks_shared::identity::{Audience, NameError, SecretRef, ServiceAccountRef};
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -179,13 +179,7 @@ impl WorkloadFile {
         })?;
         let identity = &spec.identity;
         if let Some(id) = &identity.id {
-            if !ManagedIdentity::is_id(id) {
-                let why = format!(
-                    "it must be the id of a user-assigned identity, and this is one of {}",
-                    id.resource_type()
-                );
-                return Err(problem("identity.id", why));
-            }
+            check_identity_id(id).map_err(|why| problem("identity.id", why))?;
             if identity.name.is_some() || identity.group.is_some() || !identity.tags.is_empty() {
                 let why =
                     "an identity that exists is neither named, moved nor tagged; leave out the other keys";

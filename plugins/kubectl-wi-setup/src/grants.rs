@@ -10,14 +10,15 @@ use crate::Step;
 use crate::apply::Writer;
 use crate::args::SetupArgs;
 use crate::file::FileText;
-use crate::outcome::ChangeRecord;
-use crate::rights::{self, Right};
+use crate::outcome::{ChangeRecord, counted};
+use crate::rights;
+use crate::run::{before_any_write, tell_plan};
 use aks_shared::azure::Azure;
 use aks_shared::failure::API_VERSION;
 use aks_shared::format::OutputFormat;
 use aks_shared::{ExitStatus, Failure, Session};
 use plan::GrantsPlan;
-use serde_json::{Value, json};
+use serde_json::json;
 
 /// Carries a file of grants out: observe, show, confirm, write.
 pub(crate) async fn run(
@@ -27,29 +28,23 @@ pub(crate) async fn run(
     session: &Session,
 ) -> Result<ExitStatus, Failure> {
     let wanted: GrantFile = file.read()?;
-    let plan = plan::observe(azure, &wanted).await?;
-    show(session, args, &plan)?;
+    let plan = before_any_write(session, plan::observe(azure, &wanted)).await??;
+    tell_plan(session, args.confirm.dry_run, &plan.to_string())?;
     let conflicts = plan.conflicts();
     if !conflicts.is_empty() {
         return Err(Failure::refused(conflicts.join("; ")));
     }
     if args.confirm.dry_run {
-        let status = if args.confirm.detailed_exitcode && !plan.is_empty() {
-            ExitStatus::ChangesPending
-        } else {
-            ExitStatus::Ok
-        };
+        let status = args.confirm.unchanged(!plan.is_empty());
+        let content = json!({"principal": azure.principal, "holders": plan.holders, "notes": plan.notes});
         session
             .ui
-            .document(&document("GrantsPlan", status, azure, &json!(plan)))?;
+            .document(&status.document(API_VERSION, "GrantsPlan", content))?;
         return Ok(status);
     }
-    rights::check_all(azure, needed(&plan)).await?;
+    rights::check_all(azure, plan.needed()).await?;
     if !plan.is_empty() {
-        tokio::select! {
-            answer = session.ui.confirm("Apply this plan?", &args.confirm) => answer?,
-            () = session.interrupt.cancelled() => return Err(crate::run::interrupted(session)),
-        }
+        before_any_write(session, session.ui.confirm("Apply this plan?", &args.confirm)).await??;
     }
     let changes = write(azure, &plan, session).await?;
     let text = match session.ui.format() {
@@ -64,11 +59,11 @@ pub(crate) async fn run(
             String::new()
         }
     };
-    print(session, &text)?;
-    let content = json!({"changes": changes});
+    session.ui.data(&text)?;
+    let content = json!({"principal": azure.principal, "changes": changes});
     session
         .ui
-        .document(&document("GrantsResult", ExitStatus::Ok, azure, &content))?;
+        .document(&ExitStatus::Ok.document(API_VERSION, "GrantsResult", content))?;
     Ok(ExitStatus::Ok)
 }
 
@@ -95,39 +90,8 @@ async fn write(azure: &Azure, plan: &GrantsPlan, session: &Session) -> Result<Ve
             writer.policy(change, &holder.principal_id).await?;
         }
     }
-    task.finish(&match writer.changes.len() {
-        0 => "nothing to change".to_owned(),
-        1 => "1 change".to_owned(),
-        many => format!("{many} changes"),
-    });
+    task.finish(&counted(&writer.changes));
     Ok(writer.changes)
-}
-
-fn needed(plan: &GrantsPlan) -> Vec<Right> {
-    let mut rights = Vec::new();
-    for holder in &plan.holders {
-        let grants = holder.grants.iter().filter_map(|grant| grant.written());
-        rights.extend(grants.map(|grant| Right::new(rights::ASSIGN_ROLE, grant.scope.as_str())));
-        let policies = holder.vault_policies.iter().filter_map(|policy| policy.written());
-        rights.extend(policies.map(|policy| Right::new(rights::WRITE_POLICY, policy.id.as_str())));
-    }
-    rights.sort();
-    rights.dedup();
-    rights
-}
-
-fn show(session: &Session, args: &SetupArgs, plan: &GrantsPlan) -> Result<(), Failure> {
-    let text = plan.to_string();
-    if args.confirm.dry_run && matches!(session.ui.format(), OutputFormat::Table | OutputFormat::Wide) {
-        return print(session, &text);
-    }
-    session.ui.status(text.trim_end());
-    Ok(())
-}
-
-fn print(session: &Session, text: &str) -> Result<(), Failure> {
-    let printed = session.ui.data(text);
-    printed.map_err(|error| Failure::from_error(ExitStatus::Failed, &error))
 }
 
 fn table(changes: &[ChangeRecord]) -> String {
@@ -142,18 +106,4 @@ fn table(changes: &[ChangeRecord]) -> String {
         })
         .collect();
     aks_shared::ui::table(&["ACTION", "OBJECT", "NAME"], &rows)
-}
-
-fn document(kind: &str, status: ExitStatus, azure: &Azure, content: &Value) -> Value {
-    let mut document = json!({
-        "apiVersion": API_VERSION,
-        "kind": kind,
-        "exitCode": status.code(),
-        "exitName": status.name(),
-        "principal": azure.principal,
-    });
-    if let (Value::Object(document), Value::Object(content)) = (&mut document, content) {
-        document.extend(content.clone());
-    }
-    document
 }

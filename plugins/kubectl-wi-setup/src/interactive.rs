@@ -210,10 +210,7 @@ async fn ask_secrets(answered: &mut Answered, azure: &Azure, ui: &Ui) -> Result<
 
 /// The vaults that the principal may read.
 async fn vaults(azure: &Azure) -> Result<Vec<Vault>, ArmError> {
-    let subscriptions = match azure.subscriptions.as_slice() {
-        [] => azure.arm.subscriptions().await?,
-        named => named.to_vec(),
-    };
+    let subscriptions = azure.arm.readable(&azure.subscriptions).await?;
     let lists = subscriptions
         .iter()
         .map(|subscription| azure.arm.vaults(subscription));

@@ -6,6 +6,7 @@
 mod apply;
 mod args;
 mod cluster_rights;
+mod clusters;
 mod delegation;
 mod document;
 mod enable;

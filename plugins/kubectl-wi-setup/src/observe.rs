@@ -14,7 +14,7 @@ pub(crate) use stale::stale;
 pub(crate) use vaults::find as find_vault;
 pub use vaults::{ObservedGrant, ObservedSecret, ObservedVault};
 
-use crate::error::{SetupError, is_forbidden, reading};
+use crate::error::{SetupError, reading};
 use crate::pods::{self, PodUse};
 use crate::{Workload, names};
 use aks_shared::azure::arm::{FederatedCredential, ManagedCluster, ManagedIdentity};
@@ -129,11 +129,7 @@ async fn observe_pods(
     if account.is_none_or(|account| wanted.is_some() && account.client_id.as_ref() == wanted) {
         return Ok(None);
     }
-    match pods::of_account(cluster, &workload.account).await {
-        Ok(found) => Ok(Some(found)),
-        Err(error) if is_forbidden(&error) => Ok(None),
-        Err(error) => Err(error.into()),
-    }
+    Ok(pods::of_account(cluster, &workload.account).await?)
 }
 
 /// The identity with its federated credentials; one that was named by its id must exist.

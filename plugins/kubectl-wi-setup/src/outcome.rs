@@ -127,6 +127,15 @@ pub struct ChangeRecord {
     pub request_id: Option<String>,
 }
 
+/// How much was changed, in words.
+pub(crate) fn counted(changes: &[ChangeRecord]) -> String {
+    match changes.len() {
+        0 => "nothing to change".to_owned(),
+        1 => "1 change".to_owned(),
+        many => format!("{many} changes"),
+    }
+}
+
 impl Outcome {
     /// The service account.
     pub fn account(&self) -> ServiceAccountRef {

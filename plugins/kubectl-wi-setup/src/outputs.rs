@@ -120,8 +120,7 @@ impl Outputs {
                 all.push((unit, of(outcome)?));
             }
             if let Some(document) = document(all, ended.len() == 1) {
-                let printed = session.ui.data(&json_text(&document)?);
-                printed.map_err(|error| Failure::from_error(ExitStatus::Failed, &error))?;
+                session.ui.data(&json_text(&document)?)?;
             }
         }
         Ok(())

@@ -24,19 +24,25 @@ pub struct PodUse {
     pub client_id: Option<String>,
 }
 
-/// The pods that run as an account and asked the webhook for its identity.
+/// The pods that run as an account and asked the webhook for its identity; none where they may not be listed.
 pub(crate) async fn of_account(
     cluster: &Cluster,
     account: &ServiceAccountRef,
-) -> Result<Vec<PodUse>, ClusterError> {
+) -> Result<Option<Vec<PodUse>>, ClusterError> {
     let ours = ListParams::default()
         .fields(&format!("spec.serviceAccountName={}", account.name))
         .labels(&format!("{}=true", labels::USE_LABEL));
-    let pods = Api::<Pod>::namespaced(cluster.client.clone(), &account.namespace)
+    let listed = Api::<Pod>::namespaced(cluster.client.clone(), &account.namespace)
         .list(&ours)
         .await
-        .map_err(|error| cluster.request_error(&format!("the pods of service account {account}"), error))?;
-    Ok(pods.items.iter().filter(|pod| runs(pod)).map(read).collect())
+        .map_err(|error| cluster.request_error(&format!("the pods of service account {account}"), error));
+    match listed {
+        Ok(pods) => Ok(Some(
+            pods.items.iter().filter(|pod| runs(pod)).map(read).collect(),
+        )),
+        Err(error) if error.is_forbidden() => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 /// Whether a pod runs or will.

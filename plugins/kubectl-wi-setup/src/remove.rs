@@ -9,16 +9,17 @@ pub use args::RemoveArgs;
 
 use crate::apply::Writer;
 use crate::cluster_rights::{self, ClusterRight};
+use crate::clusters::{AT_ONCE, Clusters, at_once};
 use crate::file;
 use crate::outcome::ChangeRecord;
 use crate::rights::{self, Right};
-use crate::run::{AT_ONCE, Told, connect, finish, interrupted, status_of, tell_plan};
+use crate::run::{Told, before_any_write, finish, sign_in, status_of, tell_plan};
 use crate::selection::{Selected, select};
+use aks_shared::args::ConfirmArgs;
 use aks_shared::azure::Azure;
-use aks_shared::cluster::{Cluster, Connection};
+use aks_shared::cluster::Cluster;
 use aks_shared::kubeconfig::Kubeconfig;
 use aks_shared::{ExitStatus, Failure, Session};
-use futures::{FutureExt, StreamExt, stream};
 use plan::{Part, Removal};
 use serde_json::{Value, json};
 
@@ -43,31 +44,23 @@ pub(super) async fn run(args: RemoveArgs, session: &Session) -> Result<ExitStatu
     let kubeconfig = Kubeconfig::load(args.kube.kubeconfig.as_deref(), &session.env)?;
     let workload = |namespace: &str| args.workload(namespace);
     let selected = select(&args.asked(), file.as_ref(), &kubeconfig, workload)?;
-    let azure = tokio::select! {
-        azure = Azure::connect(&args.azure, &session.env) => azure?,
-        () = session.interrupt.cancelled() => return Err(interrupted(session)),
-    };
-    session.ui.status(&format!("signed in as {}", azure.principal));
-    let connection = Connection::new(&args.kube, azure.roots.clone(), &session.env);
-
+    let azure = sign_in(&args.azure, session).await?;
+    let clusters = Clusters::new(&kubeconfig, &args.kube, &azure, session);
     let mut looks = Vec::new();
     for one in selected {
-        looks.push(look(&azure, &kubeconfig, &connection, one));
+        looks.push(async {
+            let planned = look(&azure, &clusters, &one).await;
+            (one, planned)
+        });
     }
-    let mut looked: Vec<Looked> = tokio::select! {
-        looked = stream::iter(looks).buffered(AT_ONCE).collect() => looked,
-        () = session.interrupt.cancelled() => return Err(interrupted(session)),
-    };
+    let mut looked = before_any_write(session, at_once(AT_ONCE, looks)).await?;
     show(session, args.confirm.dry_run, &looked)?;
     let is_refused = |looked: &[Looked]| looked.iter().any(|(_, result)| result.is_err());
     if !is_refused(&looked) && !args.confirm.dry_run {
-        looked = tokio::select! {
-            checked = check_rights(&azure, looked) => checked,
-            () = session.interrupt.cancelled() => return Err(interrupted(session)),
-        };
+        looked = before_any_write(session, check_rights(&azure, looked)).await?;
     }
     if is_refused(&looked) || args.confirm.dry_run {
-        return tell_plans(session, &azure, looked, args.confirm.detailed_exitcode);
+        return tell_plans(session, &azure, looked, &args.confirm);
     }
     let planned: Vec<(Selected, Planned)> = looked
         .into_iter()
@@ -82,16 +75,13 @@ pub(super) async fn run(args: RemoveArgs, session: &Session) -> Result<ExitStatu
             }
             many => format!("Take this away on {many} clusters?"),
         };
-        tokio::select! {
-            answer = session.ui.confirm(&question, &args.confirm) => answer?,
-            () = session.interrupt.cancelled() => return Err(interrupted(session)),
-        }
+        before_any_write(session, session.ui.confirm(&question, &args.confirm)).await??;
     }
     let mut carried = Vec::new();
     for (one, planned) in &planned {
         carried.push(carry_out(&azure, one, planned, session));
     }
-    let mut told: Vec<Told> = stream::iter(carried).buffered(AT_ONCE).collect().await;
+    let mut told = at_once(AT_ONCE, carried).await;
     let some_changed = told.iter().any(|one| one.content["changes"] != json!([]));
     for one in &mut told {
         let failure = one.failure.as_ref().map(|failure| failure.status);
@@ -100,18 +90,14 @@ pub(super) async fn run(args: RemoveArgs, session: &Session) -> Result<ExitStatu
     finish(session, "WorkloadIdentityRemoval", &azure.principal, told)
 }
 
-async fn look(azure: &Azure, kubeconfig: &Kubeconfig, connection: &Connection, one: Selected) -> Looked {
-    let found = connect(kubeconfig, &one.unit.context, connection)
-        .then(|connected| async {
-            let cluster = connected?;
-            let found = found::find(azure, &cluster, &one.workload).await?;
-            Ok(Planned {
-                removal: plan::plan(&one.workload, &found),
-                cluster,
-            })
-        })
-        .await;
-    (one, found)
+/// Looks for what there is of a workload on a cluster, and plans.
+async fn look(azure: &Azure, clusters: &Clusters<'_>, one: &Selected) -> Result<Planned, Failure> {
+    let cluster = clusters.connect(&one.unit.context).await?;
+    let found = found::find(azure, &cluster, &one.workload).await?;
+    Ok(Planned {
+        removal: plan::plan(&one.workload, &found),
+        cluster,
+    })
 }
 
 /// Shows what goes and what stays: as data with `--dry-run`, else as talk.
@@ -149,7 +135,7 @@ async fn check_rights(azure: &Azure, looked: Vec<Looked>) -> Vec<Looked> {
             (one, in_azure.and(in_cluster).map(|()| planned))
         });
     }
-    stream::iter(checks).buffered(AT_ONCE).collect().await
+    at_once(AT_ONCE, checks).await
 }
 
 /// What carrying out a removal needs, in Azure and in the cluster.
@@ -206,18 +192,14 @@ fn tell_plans(
     session: &Session,
     azure: &Azure,
     looked: Vec<Looked>,
-    detailed: bool,
+    args: &ConfirmArgs,
 ) -> Result<ExitStatus, Failure> {
     let told: Vec<Told> = looked
         .into_iter()
         .map(|(one, result)| match result {
             Ok(planned) => Told {
                 unit: one.unit,
-                status: if detailed && !planned.removal.is_empty() {
-                    ExitStatus::ChangesPending
-                } else {
-                    ExitStatus::Ok
-                },
+                status: args.unchanged(!planned.removal.is_empty()),
                 content: content(&planned.removal, None),
                 failure: None,
             },

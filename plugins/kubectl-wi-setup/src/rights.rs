@@ -3,7 +3,7 @@
 //! A "no" of Azure is certain and refuses. A "yes" is advice only: conditions, deny assignments, locks and policies
 //! do not show. Where Azure does not answer, the writes themselves will tell.
 
-use crate::plan::Plan;
+use crate::plan::{Change, GrantSpec, Plan, PolicySpec};
 use crate::roles;
 use aks_shared::azure::Azure;
 use aks_shared::azure::arm::{Permissions, least_role};
@@ -13,8 +13,8 @@ use std::collections::{BTreeMap, BTreeSet};
 const WRITE_IDENTITY: &str = "Microsoft.ManagedIdentity/userAssignedIdentities/write";
 const WRITE_CREDENTIAL: &str =
     "Microsoft.ManagedIdentity/userAssignedIdentities/federatedIdentityCredentials/write";
-pub(crate) const WRITE_POLICY: &str = "Microsoft.KeyVault/vaults/accessPolicies/write";
-pub(crate) const ASSIGN_ROLE: &str = "Microsoft.Authorization/roleAssignments/write";
+const WRITE_POLICY: &str = "Microsoft.KeyVault/vaults/accessPolicies/write";
+const ASSIGN_ROLE: &str = "Microsoft.Authorization/roleAssignments/write";
 
 /// An action of Azure at a scope that exists.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -49,31 +49,35 @@ pub(crate) fn needed(plan: &Plan) -> Vec<Right> {
     if plan.federated_credential.written().is_some() {
         rights.push(Right::new(WRITE_CREDENTIAL, scope));
     }
-    let grants = plan.grants.iter().filter_map(|grant| grant.written());
-    rights.extend(grants.map(|grant| Right::new(ASSIGN_ROLE, grant.scope.as_str())));
-    let policies = plan.vault_policies.iter().filter_map(|policy| policy.written());
-    rights.extend(policies.map(|policy| Right::new(WRITE_POLICY, policy.id.as_str())));
+    rights.extend(to_grant(&plan.grants, &plan.vault_policies));
     rights.sort();
     rights.dedup();
     rights
 }
 
-/// Those of some rights that the principal certainly lacks.
-///
-/// One question for each scope; a scope about which Azure does not answer counts as allowed.
-async fn denied(azure: &Azure, needed: Vec<Right>) -> Vec<Right> {
-    let mut scopes: Vec<&str> = needed.iter().map(|right| right.scope.as_str()).collect();
-    scopes.sort_unstable();
-    scopes.dedup();
-    let asked = scopes
-        .into_iter()
-        .map(|scope| async move { Some((scope.to_owned(), azure.arm.permissions(scope).await.ok()?)) });
-    let known = futures::future::join_all(asked)
-        .await
-        .into_iter()
-        .flatten()
-        .collect();
-    without(needed, &known)
+/// What it takes to make grants and to add access policies.
+pub(crate) fn to_grant(
+    grants: &[Change<GrantSpec>],
+    policies: &[Change<PolicySpec>],
+) -> impl Iterator<Item = Right> {
+    let grants = grants.iter().filter_map(Change::written);
+    let policies = policies.iter().filter_map(Change::written);
+    let assign = grants.map(|grant| Right::new(ASSIGN_ROLE, grant.scope.as_str()));
+    assign.chain(policies.map(|policy| Right::new(WRITE_POLICY, policy.id.as_str())))
+}
+
+/// What Azure says of the scopes of some rights, each asked about once; silence says nothing.
+pub(crate) async fn known(
+    azure: &Azure,
+    needed: impl Iterator<Item = Right>,
+) -> BTreeMap<String, Permissions> {
+    let scopes: BTreeSet<String> = needed.map(|right| right.scope).collect();
+    let asked = scopes.into_iter().map(|scope| async move {
+        let permissions = azure.arm.permissions(&scope).await.ok()?;
+        Some((scope, permissions))
+    });
+    let answers = futures::future::join_all(asked).await;
+    answers.into_iter().flatten().collect()
 }
 
 /// The rights that the answers deny.
@@ -93,7 +97,17 @@ pub async fn check(azure: &Azure, plan: &Plan) -> Result<(), Failure> {
 
 /// Refuses when the principal certainly lacks one of some rights.
 pub(crate) async fn check_all(azure: &Azure, needed: Vec<Right>) -> Result<(), Failure> {
-    let missing = denied(azure, needed).await;
+    let known = known(azure, needed.iter().cloned()).await;
+    check_known(azure, needed, &known).await
+}
+
+/// Refuses when the answers deny one of some rights.
+pub(crate) async fn check_known(
+    azure: &Azure,
+    needed: Vec<Right>,
+    known: &BTreeMap<String, Permissions>,
+) -> Result<(), Failure> {
+    let missing = without(needed, known);
     if missing.is_empty() {
         return Ok(());
     }

@@ -8,23 +8,22 @@ mod together;
 pub(crate) use tell::{Told, finish, plan as tell_plan, status_of};
 
 use crate::args::{SetupArgs, WaitFor};
+use crate::clusters::{AT_ONCE, Clusters, PLANS_AT_ONCE, at_once};
+use crate::outcome::counted;
 use crate::outputs::Outputs;
 use crate::plan::{Change, Plan};
 use crate::selection::{Selected, Unit, select};
 use crate::{
-    ExchangeWait, Outcome, SetupError, Step, apply, cluster_rights, enable, file, grants, observe, plan,
-    render, rights, wait,
+    ExchangeWait, Outcome, Step, apply, cluster_rights, enable, file, grants, observe, plan, render, rights,
+    wait,
 };
+use aks_shared::args::AzureArgs;
 use aks_shared::azure::Azure;
-use aks_shared::cluster::{Cluster, Connection};
+use aks_shared::cluster::Cluster;
 use aks_shared::kubeconfig::Kubeconfig;
 use aks_shared::{ExitStatus, Failure, Session};
-use futures::{FutureExt, StreamExt, stream};
+use futures::FutureExt;
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
-
-/// How many clusters are worked on at once.
-pub(crate) const AT_ONCE: usize = 16;
 
 /// A workload on a cluster that was looked at.
 struct Planned {
@@ -37,7 +36,7 @@ struct Planned {
 
 pub(crate) async fn run(args: SetupArgs, session: &Session) -> Result<ExitStatus, Failure> {
     let outputs = Outputs::prepare(&args, session)?;
-    let result = run_command(args, session).await;
+    let result = run_command(args, session, &outputs).await;
     let status = match &result {
         Ok(status) => *status,
         Err(failure) => failure.status,
@@ -46,17 +45,16 @@ pub(crate) async fn run(args: SetupArgs, session: &Session) -> Result<ExitStatus
     result
 }
 
-async fn run_command(args: SetupArgs, session: &Session) -> Result<ExitStatus, Failure> {
+async fn run_command(args: SetupArgs, session: &Session, outputs: &Outputs) -> Result<ExitStatus, Failure> {
     if args.file.print_schema {
-        let printed = session.ui.data(file::SCHEMA);
-        printed.map_err(|error| Failure::from_error(ExitStatus::Failed, &error))?;
+        session.ui.data(file::SCHEMA)?;
         return Ok(ExitStatus::Ok);
     }
     if args.guidance.print_delegation {
         return guided::delegation(&args, session).await;
     }
     if args.guidance.interactive {
-        return guided::interactive(args, session).await;
+        return guided::interactive(args, session, outputs).await;
     }
     let kinds = [file::WORKLOADS, grants::GRANTS];
     let file = args
@@ -67,14 +65,14 @@ async fn run_command(args: SetupArgs, session: &Session) -> Result<ExitStatus, F
         .transpose()?;
     if let Some(file) = file.as_ref().filter(|file| file.kind == grants::GRANTS) {
         grants::check_flags(&args)?;
-        let azure = sign_in(&args, session).await?;
+        let azure = sign_in(&args.azure, session).await?;
         return grants::run(file, &args, &azure, session).await;
     }
     let kubeconfig = Kubeconfig::load(args.kube.kubeconfig.as_deref(), &session.env)?;
     let workload = |namespace: &str| args.workload.workload(namespace);
     let selected = select(&args.asked(), file.as_ref(), &kubeconfig, workload)?;
-    let azure = sign_in(&args, session).await?;
-    run_selected(&args, session, &kubeconfig, &selected, &azure).await
+    let azure = sign_in(&args.azure, session).await?;
+    run_selected(&args, session, &kubeconfig, &selected, &azure, outputs).await
 }
 
 /// Refuses steps and flags that ask for opposite things.
@@ -96,11 +94,8 @@ fn check_steps(args: &SetupArgs) -> Result<(), Failure> {
 }
 
 /// Signs in and says as whom.
-async fn sign_in(args: &SetupArgs, session: &Session) -> Result<Azure, Failure> {
-    let azure = tokio::select! {
-        azure = Azure::connect(&args.azure, &session.env) => azure?,
-        () = session.interrupt.cancelled() => return Err(interrupted(session)),
-    };
+pub(crate) async fn sign_in(args: &AzureArgs, session: &Session) -> Result<Azure, Failure> {
+    let azure = before_any_write(session, Azure::connect(args, &session.env)).await??;
     session.ui.status(&format!("signed in as {}", azure.principal));
     Ok(azure)
 }
@@ -112,50 +107,36 @@ async fn run_selected(
     kubeconfig: &Kubeconfig,
     selected: &[Selected],
     azure: &Azure,
+    outputs: &Outputs,
 ) -> Result<ExitStatus, Failure> {
-    let outputs = Outputs::prepare(args, session)?;
     check_steps(args)?;
-    let before = enable::first(args, session, kubeconfig, selected, azure).await?;
+    let clusters = Clusters::new(kubeconfig, &args.kube, azure, session);
+    let before = enable::first(args, session, &clusters, selected, azure).await?;
     if args.workload.only_the_cluster() {
         return tell::features(session, &azure.principal, selected, before);
     }
-    let connection = Connection::new(&args.kube, azure.roots.clone(), &session.env);
-
-    // Each context is connected to once, however many workloads it has.
-    let mut connects = BTreeMap::new();
-    let mut looks = Vec::new();
     let is_pending = |one: &&Selected| {
         before
             .pending
             .iter()
             .any(|told| told.unit.context == one.unit.context)
     };
+    let mut looks = Vec::new();
     for one in selected.iter().filter(|one| !is_pending(one)) {
-        let context = one.unit.context.as_str();
-        let connect = || connect(kubeconfig, context, &connection).boxed().shared();
-        let connected = connects.entry(context).or_insert_with(connect).clone();
-        let look = look(azure, connected, one);
-        looks.push(look.map(|result| (one.unit.clone(), result)));
+        looks.push(look(azure, &clusters, one).map(|result| (one.unit.clone(), result)));
     }
-    let looked: Vec<Looked> = tokio::select! {
-        looked = stream::iter(looks).buffered(AT_ONCE).collect() => looked,
-        () = session.interrupt.cancelled() => return Err(interrupted(session)),
-    };
+    let looked = before_any_write(session, at_once(AT_ONCE, looks)).await?;
     show(session, args, &looked)?;
     let (mut planned, mut refused) = split(looked);
     if refused.is_empty() {
         together::check(&planned).map_err(|failure| before.taint(failure))?;
-        tokio::select! {
-            counted = limits::check(azure, &planned, session) => counted.map_err(|failure| before.taint(failure))?,
-            () = session.interrupt.cancelled() => return Err(interrupted(session)),
-        }
+        let counted = before_any_write(session, limits::check(azure, &planned, session)).await?;
+        counted.map_err(|failure| before.taint(failure))?;
     }
     if refused.is_empty() && !args.confirm.dry_run {
         // A dry run may be made by who only reads.
-        (planned, refused) = tokio::select! {
-            checked = check_rights(azure, planned, args.waiting.wait) => checked,
-            () = session.interrupt.cancelled() => return Err(interrupted(session)),
-        };
+        let checked = check_rights(azure, planned, args.waiting.wait);
+        (planned, refused) = before_any_write(session, checked).await?;
     }
     if !refused.is_empty() || args.confirm.dry_run {
         return tell::plans(
@@ -165,7 +146,7 @@ async fn run_selected(
             planned,
             refused,
             before,
-            &outputs,
+            outputs,
         );
     }
     let changing = planned.iter().filter(|one| !one.plan.is_empty()).count();
@@ -176,36 +157,21 @@ async fn run_selected(
             many if many_workloads => format!("Apply these {many} plans?"),
             many => format!("Apply these plans to {many} clusters?"),
         };
-        tokio::select! {
-            answer = session.ui.confirm(&question, &args.confirm) => answer.map_err(|failure| before.taint(failure))?,
-            () = session.interrupt.cancelled() => return Err(interrupted(session)),
-        }
+        let answer = before_any_write(session, session.ui.confirm(&question, &args.confirm)).await?;
+        answer.map_err(|failure| before.taint(failure))?;
     }
     // Several clusters write to different identities; under one identity the ARM client queues them.
     let mut applied = Vec::new();
     for one in &planned {
         applied.push(carry_out(azure, one, args, session));
     }
-    let carried: Vec<Carried> = stream::iter(applied).buffered(AT_ONCE).collect().await;
-    tell::outcomes(session, azure, carried, &before, &outputs)
-}
-
-pub(crate) async fn connect(
-    kubeconfig: &Kubeconfig,
-    context: &str,
-    connection: &Connection,
-) -> Result<Cluster, Failure> {
-    let connected = Cluster::connect(kubeconfig, context, connection).await;
-    Ok(connected.map_err(SetupError::from)?)
+    let carried = at_once(PLANS_AT_ONCE, applied).await;
+    tell::outcomes(session, azure, carried, &before, outputs)
 }
 
 /// Observes a workload on a cluster and plans.
-async fn look(
-    azure: &Azure,
-    connected: impl Future<Output = Result<Cluster, Failure>>,
-    one: &Selected,
-) -> Result<Planned, Failure> {
-    let cluster = connected.await?;
+async fn look(azure: &Azure, clusters: &Clusters<'_>, one: &Selected) -> Result<Planned, Failure> {
+    let cluster = clusters.connect(&one.unit.context).await?;
     let observed = observe(azure, &cluster, &one.workload).await?;
     Ok(Planned {
         unit: one.unit.clone(),
@@ -249,23 +215,21 @@ fn split(looked: Vec<Looked>) -> (Vec<Planned>, Refused) {
 /// Separates the plans that the principal may carry out from those that it certainly may not; an empty one needs
 /// nothing.
 async fn check_rights(azure: &Azure, planned: Vec<Planned>, wanted: WaitFor) -> (Vec<Planned>, Refused) {
+    let needed = planned.iter().flat_map(|one| rights::needed(&one.plan));
+    let known = &rights::known(azure, needed).await;
     let mut checks = Vec::new();
     for one in planned {
-        checks.push(async {
+        checks.push(async move {
+            let waits = provable(&one.plan, wanted) != WaitFor::None;
             let (in_azure, in_cluster) = futures::join!(
-                rights::check(azure, &one.plan),
-                cluster_rights::check(
-                    &one.cluster,
-                    &one.plan,
-                    provable(&one.plan, wanted) != WaitFor::None
-                )
+                rights::check_known(azure, rights::needed(&one.plan), known),
+                cluster_rights::check(&one.cluster, &one.plan, waits)
             );
             (one, in_azure.and(in_cluster))
         });
     }
-    let checked: Vec<(Planned, Result<(), Failure>)> = stream::iter(checks).buffered(AT_ONCE).collect().await;
     let (mut allowed, mut refused) = (Vec::new(), Vec::new());
-    for (one, checked) in checked {
+    for (one, checked) in at_once(AT_ONCE, checks).await {
         match checked {
             Ok(()) => allowed.push(one),
             Err(failure) => refused.push((one.unit, Some(one.plan), failure)),
@@ -322,11 +286,7 @@ async fn carry_out(azure: &Azure, one: &Planned, args: &SetupArgs, session: &Ses
                 .map(Some)
         }
     };
-    let changed = match outcome.changes.len() {
-        0 => "nothing to change".to_owned(),
-        1 => "1 change".to_owned(),
-        many => format!("{many} changes"),
-    };
+    let changed = counted(&outcome.changes);
     carried.outcome = Some(outcome);
     match waited {
         Ok(waited) => {
@@ -361,7 +321,17 @@ pub(crate) fn provable(plan: &Plan, wanted: WaitFor) -> WaitFor {
     }
 }
 
-pub(crate) fn interrupted(session: &Session) -> Failure {
-    let status = session.interrupt.status().unwrap_or(ExitStatus::Interrupted);
-    Failure::new(status, "interrupted; nothing was changed")
+/// Waits for something that may be given up when the command is asked to stop, because it changes nothing.
+pub(crate) async fn before_any_write<T>(
+    session: &Session,
+    work: impl Future<Output = T>,
+) -> Result<T, Failure> {
+    tokio::select! {
+        done = work => Ok(done),
+        () = session.interrupt.cancelled() => Err(interrupted(session)),
+    }
+}
+
+fn interrupted(session: &Session) -> Failure {
+    session.interrupt.failure("interrupted; nothing was changed")
 }

@@ -1,6 +1,6 @@
 //! Waits until what was set up works, tried from here with a token of the service account.
 
-use crate::error::{SetupError, api_code};
+use crate::error::SetupError;
 use crate::outcome::Outcome;
 use aks_shared::azure::Azure;
 use aks_shared::cluster::{Cluster, ClusterError};
@@ -172,7 +172,7 @@ async fn try_exchange(
 ) -> Result<Option<AccessToken>, Tried> {
     let assertion = match cluster.account_token(&outcome.account(), &outcome.audience).await {
         Ok(token) => token,
-        Err(error) if api_code(&error) == Some(404) => return Ok(None),
+        Err(error) if error.code() == Some(404) => return Ok(None),
         Err(error) => return Err(Tried::Cluster(error)),
     };
     let scope = if outcome.secrets.is_empty() {
@@ -196,7 +196,7 @@ async fn try_exchange(
 /// Whether the API server may answer the next time: it was not reached, or it is overloaded.
 fn passes(error: &ClusterError) -> bool {
     match error {
-        ClusterError::Request { .. } => api_code(error).is_none_or(|code| code == 429 || code >= 500),
+        ClusterError::Request { .. } => error.code().is_none_or(|code| code == 429 || code >= 500),
         ClusterError::Config { .. } => false,
     }
 }

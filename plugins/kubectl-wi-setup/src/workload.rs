@@ -1,5 +1,6 @@
 //! What the user wants for one workload, before any cluster is looked at.
 
+use aks_shared::azure::arm::ManagedIdentity;
 use aks_shared::azure::{ArmId, Scope, ScopeError};
 use aks_shared::identity::{Audience, SecretRef, ServiceAccountRef};
 use serde::Deserialize;
@@ -148,5 +149,17 @@ impl Workload {
             accept_unproven: false,
             skip: BTreeSet::new(),
         }
+    }
+}
+
+/// Says why an id is none of a managed identity.
+pub(crate) fn check_identity_id(id: &ArmId) -> Result<(), String> {
+    if ManagedIdentity::is_id(id) {
+        Ok(())
+    } else {
+        Err(format!(
+            "it must be the id of a user-assigned identity, and this is one of {}",
+            id.resource_type()
+        ))
     }
 }

@@ -29,8 +29,8 @@ pub use request::{ArmRequest, ArmResponse};
 pub use usage::ROLE_ASSIGNMENT_LIMIT;
 pub use vaults::{SecretMetadata, Vault};
 
-use super::Cloud;
 use super::credential::Tokens;
+use super::{ArmId, Cloud};
 use crate::interrupt::Interrupt;
 use backon::BackoffBuilder;
 use graph::ClusterRow;
@@ -53,11 +53,11 @@ struct Inner {
     tokens: Arc<Tokens>,
     pace: Pace,
     /// What Resource Graph says of clusters, by the subscriptions that were searched.
-    cluster_rows: Memo<Vec<ClusterRow>>,
+    cluster_rows: Memo<ClusterRow>,
     /// The clusters that were listed, likewise.
-    clusters: Memo<Vec<ManagedCluster>>,
-    /// The vaults of a name.
-    vaults: Memo<Vec<Vault>>,
+    clusters: Memo<ManagedCluster>,
+    /// Where the vaults of a name are.
+    vault_ids: Memo<ArmId>,
 }
 
 impl std::fmt::Debug for Arm {
@@ -88,7 +88,7 @@ impl Arm {
             pace: Pace::default(),
             cluster_rows: Memo::default(),
             clusters: Memo::default(),
-            vaults: Memo::default(),
+            vault_ids: Memo::default(),
         };
         Self(Arc::new(inner), Interrupt::default())
     }
@@ -113,7 +113,7 @@ impl Arm {
     }
 
     /// Sends a request for something that may not exist: 404 is none.
-    pub async fn send_opt(&self, request: &ArmRequest) -> Result<Option<ArmResponse>, ArmError> {
+    pub(crate) async fn send_opt(&self, request: &ArmRequest) -> Result<Option<ArmResponse>, ArmError> {
         match self.send(request).await {
             Ok(response) => Ok(Some(response)),
             Err(error) if error.is_not_found() => Ok(None),

@@ -118,11 +118,6 @@ impl Cloud {
         }
     }
 
-    /// Whether Entra's own public authority serves this cloud.
-    pub fn is_public(&self) -> bool {
-        self.name == "AzurePublicCloud"
-    }
-
     fn of_authority(host: &str) -> Result<Self, CloudError> {
         let wanted = host.trim_end_matches('/');
         let known = ["public", "usgov", "china"].into_iter().filter_map(Self::known);
@@ -276,7 +271,6 @@ mod tests {
         assert_eq!(cloud.arm.as_str(), "https://10.0.0.3/");
         assert_eq!(cloud.arm_scope, "https://management.azure.com/.default");
         assert_eq!(cloud.vault_scope, "https://vault.azure.net/.default");
-        assert!(!cloud.is_public());
     }
 
     #[test]

@@ -176,6 +176,19 @@ impl Tokens {
     }
 }
 
+#[cfg(test)]
+impl Tokens {
+    /// A token that is nobody's, for tests of what is sent with it.
+    pub(super) fn fixed(scope: &str) -> Self {
+        let end = SystemTime::now() + Duration::from_hours(1);
+        let token = AccessToken::new("nobody's", end.into());
+        Self {
+            credential: azure_identity::ManagedIdentityCredential::new(None).unwrap(),
+            cache: Mutex::new(HashMap::from([(scope.to_owned(), token)])),
+        }
+    }
+}
+
 /// Whether a tenant that was asked for is certainly not the one of a token: tenants have names besides their ids, and
 /// those cannot be compared.
 fn is_another(named: &str, tenant: &str) -> bool {

@@ -1,15 +1,17 @@
 //! What a file of grants changes: read from Azure, then compared.
 
 use super::file::{GrantEntry, GrantFile, PolicyEntry};
+use crate::clusters::{AT_ONCE, at_once};
 use crate::error::{SetupError, reading};
 use crate::plan::{Change, GrantSpec, PolicySpec, compare_grant, compare_policy, conflict};
+use crate::rights::{self, Right};
 use aks_shared::azure::{ArmId, Azure, Scope};
 use serde::Serialize;
+use std::collections::BTreeSet;
 use std::fmt;
 
 /// What a file of grants changes, by who gets it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct GrantsPlan {
     /// Who gets something, in the order of the file.
     pub(super) holders: Vec<Holder>,
@@ -41,6 +43,15 @@ impl GrantsPlan {
                 && holder.vault_policies.iter().all(Change::is_settled)
         };
         self.holders.iter().all(settled)
+    }
+
+    /// The rights that it takes to carry it out.
+    pub(super) fn needed(&self) -> Vec<Right> {
+        let holders = self.holders.iter();
+        let needed: BTreeSet<Right> = holders
+            .flat_map(|holder| rights::to_grant(&holder.grants, &holder.vault_policies))
+            .collect();
+        needed.into_iter().collect()
     }
 
     /// Why the plan cannot be applied.
@@ -95,27 +106,28 @@ pub(super) async fn observe(azure: &Azure, file: &GrantFile) -> Result<GrantsPla
         holders: Vec::new(),
         notes: Vec::new(),
     };
-    // One after the other: a file of grants is short, and its owner waits for the plan anyway.
-    for entry in &file.grants {
-        let change = grant(azure, entry, &mut plan.notes).await?;
+    let grants = file.grants.iter().map(|entry| grant(azure, entry)).collect();
+    for (entry, change) in file.grants.iter().zip(at_once(AT_ONCE, grants).await) {
+        let (change, notes) = change?;
         let principal = entry.principal_id.0.to_string();
         plan.holder(&principal, &entry.workload).grants.push(change);
+        plan.notes.extend(notes);
     }
-    for entry in &file.vault_policies {
-        let change = policy(azure, entry).await?;
+    let policies = file
+        .vault_policies
+        .iter()
+        .map(|entry| policy(azure, entry))
+        .collect();
+    for (entry, change) in file.vault_policies.iter().zip(at_once(AT_ONCE, policies).await) {
         let principal = entry.principal_id.0.to_string();
-        plan.holder(&principal, &entry.workload)
-            .vault_policies
-            .push(change);
+        let holder = plan.holder(&principal, &entry.workload);
+        holder.vault_policies.push(change?);
     }
     Ok(plan)
 }
 
-async fn grant(
-    azure: &Azure,
-    entry: &GrantEntry,
-    notes: &mut Vec<String>,
-) -> Result<Change<GrantSpec>, SetupError> {
+/// A role of the file, with what is worth knowing of it.
+async fn grant(azure: &Azure, entry: &GrantEntry) -> Result<(Change<GrantSpec>, Vec<String>), SetupError> {
     let scope = &entry.scope.0;
     let principal = entry.principal_id.0.to_string();
     // The names that are shown are Azure's, whatever the file calls things.
@@ -142,10 +154,12 @@ async fn grant(
         role_definition_id: definition.id,
         principal_id: Some(principal),
     };
-    if let Some(why) = useless_at_secret(azure, scope, notes).await? {
-        return Ok(Change::Conflict { wanted: spec, why });
-    }
-    Ok(compare_grant(spec, &assignments, notes))
+    let mut notes = Vec::new();
+    let change = match useless_at_secret(azure, scope, &mut notes).await? {
+        Some(why) => Change::Conflict { wanted: spec, why },
+        None => compare_grant(spec, &assignments, &mut notes),
+    };
+    Ok((change, notes))
 }
 
 /// Why a role at a secret would come to nothing. Whoever asks for it may not have been able to look.

@@ -2,7 +2,7 @@
 
 use super::nodes;
 use crate::Workload;
-use crate::error::{SetupError, is_forbidden, reading};
+use crate::error::{SetupError, reading};
 use aks_shared::azure::arm::ManagedCluster;
 use aks_shared::azure::{ArmId, Azure};
 use aks_shared::cluster::Cluster;
@@ -114,7 +114,7 @@ pub(crate) async fn prove(
     };
     let (found, proof) = match cluster.discovery().await {
         Ok(discovery) => (discovery.issuer, Proof::Discovery),
-        Err(refused) if is_forbidden(&refused) => {
+        Err(refused) if refused.is_forbidden() => {
             match issuer_of_token(cluster, workload, account_exists).await {
                 Ok(issuer) => (issuer, Proof::Token),
                 Err(why) => {
@@ -183,7 +183,7 @@ fn host(cluster: &Cluster) -> &str {
 pub(super) async fn has_namespace(cluster: &Cluster, name: &str) -> Result<bool, SetupError> {
     match cluster.has_namespace(name).await {
         Ok(exists) => Ok(exists),
-        Err(error) if is_forbidden(&error) => Ok(true),
+        Err(error) if error.is_forbidden() => Ok(true),
         Err(error) => Err(error.into()),
     }
 }

@@ -4,7 +4,7 @@
 //! (<https://learn.microsoft.com/azure/aks/faq>).
 
 use super::Proof;
-use crate::error::{SetupError, is_forbidden};
+use crate::error::SetupError;
 use aks_shared::azure::arm::ManagedCluster;
 use aks_shared::cluster::Cluster;
 use k8s_openapi::api::core::v1::Node;
@@ -57,7 +57,7 @@ pub(super) async fn prove(
                 Verdict::Silent => "no node is a machine of Azure",
             }
         }
-        Err(error) if is_forbidden(&error) => "the nodes may not be listed",
+        Err(error) if error.is_forbidden() => "the nodes may not be listed",
         Err(error) => return Err(error.into()),
     };
     if accept_unproven {

@@ -1,13 +1,13 @@
 //! Reads what may be taken away, and who else has a part in it; writes nothing.
 
 use crate::Workload;
-use crate::error::{SetupError, is_forbidden, reading};
+use crate::clusters::at_once;
+use crate::error::{SetupError, reading};
 use crate::observe::{ObservedAccount, ObservedCluster, context, identity_id, observe_identity};
 use crate::pods::{self, PodUse};
 use aks_shared::azure::arm::{FederatedCredential, ManagedIdentity, RoleAssignment};
 use aks_shared::azure::{ArmId, Azure};
 use aks_shared::cluster::Cluster;
-use futures::{StreamExt, stream};
 use std::collections::BTreeMap;
 
 /// How many subscriptions are asked at once.
@@ -45,10 +45,10 @@ pub(super) async fn find(azure: &Azure, cluster: &Cluster, workload: &Workload) 
     let proven = context::prove(cluster, &managed, workload, account.is_some()).await?;
     let identity_id = identity_id(cluster, &managed, workload)?;
     let must_exist = workload.identity_id.is_some();
-    let ((identity, credentials), pods) = futures::try_join!(
-        observe_identity(azure, &identity_id, must_exist),
-        find_pods(cluster, workload)
-    )?;
+    let ((identity, credentials), pods) =
+        futures::try_join!(observe_identity(azure, &identity_id, must_exist), async {
+            Ok(pods::of_account(cluster, &workload.account).await?)
+        })?;
     let (assignments, unread) = match &identity {
         Some(identity) => find_assignments(azure, identity).await?,
         None => (Vec::new(), Vec::new()),
@@ -63,14 +63,6 @@ pub(super) async fn find(azure: &Azure, cluster: &Cluster, workload: &Workload) 
         assignments,
         unread,
     })
-}
-
-async fn find_pods(cluster: &Cluster, workload: &Workload) -> Result<Option<Vec<PodUse>>, SetupError> {
-    match pods::of_account(cluster, &workload.account).await {
-        Ok(found) => Ok(Some(found)),
-        Err(error) if is_forbidden(&error) => Ok(None),
-        Err(error) => Err(error.into()),
-    }
 }
 
 /// The role assignments of an identity, each once, and the subscriptions that were closed.
@@ -92,9 +84,8 @@ async fn find_assignments(
             (subscription, found)
         });
     }
-    let answers: Vec<_> = stream::iter(asked).buffered(AT_ONCE).collect().await;
     let (mut found, mut unread) = (BTreeMap::new(), Vec::new());
-    for (subscription, answer) in answers {
+    for (subscription, answer) in at_once(AT_ONCE, asked).await {
         match answer {
             Ok(assignments) => {
                 // What holds above a subscription is listed in each.

@@ -16,8 +16,7 @@ use serde_json::{Value, json};
 /// Shows a plan to people: as data when it is what was asked for, else as talk.
 pub(crate) fn plan(session: &Session, is_asked_for: bool, text: &str) -> Result<(), Failure> {
     if is_asked_for && matches!(session.ui.format(), OutputFormat::Table | OutputFormat::Wide) {
-        let printed = session.ui.data(text);
-        return printed.map_err(|error| Failure::from_error(ExitStatus::Failed, &error));
+        return session.ui.data(text);
     }
     session.ui.status(text.trim_end());
     Ok(())
@@ -50,17 +49,10 @@ pub(super) fn plans(
     let enabled = &before.enabled;
     let mut told = Vec::new();
     for one in planned {
-        let pending = args.detailed_exitcode && !one.plan.is_empty();
-        let status = if pending {
-            ExitStatus::ChangesPending
-        } else {
-            ExitStatus::Ok
-        };
-        let content = plan_content(&one.plan)?;
         told.push(Told {
+            status: args.unchanged(!one.plan.is_empty()),
+            content: plan_content(&one.plan)?,
             unit: one.unit,
-            status,
-            content,
             failure: None,
         });
     }
@@ -177,10 +169,7 @@ pub(super) fn outcomes(
         | OutputFormat::Ndjson
         | OutputFormat::Values => String::new(),
     };
-    session
-        .ui
-        .data(&text)
-        .map_err(|error| Failure::from_error(ExitStatus::Failed, &error))?;
+    session.ui.data(&text)?;
     let finished = finish(session, "WorkloadIdentity", &azure.principal, told)?;
     written.map(|()| finished)
 }

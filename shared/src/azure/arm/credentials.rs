@@ -1,6 +1,7 @@
 //! Federated credentials of a managed identity.
 
 use super::identities::API_VERSION;
+use super::pace::Budget;
 use super::request::parse;
 use super::{Arm, ArmError, ArmRequest, ArmResponse, retry};
 use crate::azure::ArmId;
@@ -91,6 +92,7 @@ impl Arm {
         identity: &ArmId,
     ) -> Result<Vec<FederatedCredential>, ArmError> {
         let path = format!("{identity}/{TYPE}");
+        self.0.pace.place(Budget::Lists, identity).await;
         match self.list(ArmRequest::get(path, API_VERSION)).await {
             Ok(values) => values.into_iter().map(read).collect(),
             Err(error) if error.is_not_found() => Ok(Vec::new()),
@@ -143,7 +145,9 @@ impl Arm {
             .with_jitter()
             .build();
         let again = |error: &ArmError| is_concurrent(error) || (!is_delete && is_too_new(error));
-        retry::until(&self.1, pauses, again, || self.send(request)).await
+        let answer = retry::until(&self.1, pauses, again, || self.send(request)).await;
+        self.0.pace.wrote(identity);
+        answer
     }
 }
 

@@ -1,7 +1,9 @@
 //! Finding resources without knowing their group: Resource Graph, then lists, subscription by subscription.
+//!
+//! Where something is, is asked for once in a run; how it is, each time: who waits for a change must see it.
 
 use super::request::parse;
-use super::{Arm, ArmError, ArmRequest, ManagedCluster, Vault};
+use super::{Arm, ArmError, ArmRequest, ManagedCluster, ManagedIdentity, Vault};
 use crate::azure::ArmId;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -103,7 +105,9 @@ impl Arm {
         }
         if found.is_empty() {
             let all = self.readable_clusters(subscriptions).await?;
-            found.extend(all.into_iter().filter(|cluster| cluster.is_served_at(host)));
+            for listed in all.iter().filter(|cluster| cluster.is_served_at(host)) {
+                found.extend(self.cluster(&listed.id).await?);
+            }
         }
         Ok(found)
     }
@@ -124,7 +128,8 @@ impl Arm {
         self.0.cluster_rows.get(&subscriptions.join(" "), ask).await
     }
 
-    /// All clusters that the caller may read, subscription by subscription.
+    /// All clusters that the caller may read, subscription by subscription, as they were when the run first asked:
+    /// for which there are, not for how they are.
     ///
     /// # Errors
     /// Also when there are none and some subscription does not let them be listed.
@@ -152,27 +157,61 @@ impl Arm {
 
     /// The vaults of a name; names are unique in a cloud, but a caller may see a deleted one's row.
     pub async fn vaults_named(&self, name: &str, subscriptions: &[String]) -> Result<Vec<Vault>, ArmError> {
-        let ask = || self.find_vaults(name, subscriptions);
+        let name = literal(name);
         let key = format!("{} {}", name.to_ascii_lowercase(), subscriptions.join(" "));
-        self.0.vaults.get(&key, ask).await
+        let ask = || self.vault_ids(&name, subscriptions);
+        let ids = self.0.vault_ids.get(&key, ask).await?;
+        let mut found = Vec::new();
+        for id in &ids {
+            found.extend(self.vault(id).await?);
+        }
+        if found.is_empty() && !ids.is_empty() {
+            // A row may be older than the vault's end, and another vault may have its name since.
+            found = self.list_vaults(&name, subscriptions).await?;
+        }
+        Ok(found)
     }
 
-    async fn find_vaults(&self, name: &str, subscriptions: &[String]) -> Result<Vec<Vault>, ArmError> {
-        let name = literal(name);
+    async fn vault_ids(&self, name: &str, subscriptions: &[String]) -> Result<Vec<ArmId>, ArmError> {
         let query = format!(
             "Resources | where type =~ 'microsoft.keyvault/vaults' | where name =~ '{name}' | project id"
         );
+        let ids = self.ids(&query, subscriptions).await;
+        if !ids.is_empty() {
+            return Ok(ids);
+        }
+        let listed = self.list_vaults(name, subscriptions).await?;
+        Ok(listed.into_iter().map(|vault| vault.id).collect())
+    }
+
+    async fn list_vaults(&self, name: &str, subscriptions: &[String]) -> Result<Vec<Vault>, ArmError> {
+        let mut found = Vec::new();
+        for subscription in self.readable(subscriptions).await? {
+            let all = self.vaults(&subscription).await?.into_iter();
+            found.extend(all.filter(|vault| vault.name.eq_ignore_ascii_case(name)));
+        }
+        Ok(found)
+    }
+
+    /// The identities whose client id or principal id is `id`.
+    pub async fn identities_with(
+        &self,
+        id: &str,
+        subscriptions: &[String],
+    ) -> Result<Vec<ManagedIdentity>, ArmError> {
+        let id = literal(id);
+        let query = format!(
+            "Resources | where type =~ 'microsoft.managedidentity/userassignedidentities' \
+             | where properties.clientId =~ '{id}' or properties.principalId =~ '{id}' | project id"
+        );
         let mut found = Vec::new();
         for id in self.ids(&query, subscriptions).await {
-            found.extend(self.vault(&id).await?);
+            found.extend(self.identity(&id).await?);
         }
         if found.is_empty() {
             for subscription in self.readable(subscriptions).await? {
-                let all = self.vaults(&subscription).await?;
-                found.extend(
-                    all.into_iter()
-                        .filter(|vault| vault.name.eq_ignore_ascii_case(&name)),
-                );
+                let all = self.identities_of_subscription(&subscription).await?;
+                found.extend(all.into_iter().filter(|identity| identity.has_id(&id)));
             }
         }
         Ok(found)
@@ -219,22 +258,4 @@ fn literal(text: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_name_cannot_leave_its_literal() {
-        assert_eq!(literal("a.b' or 1 == 1 | x"), "a.bor11x");
-        assert_eq!(literal("kv-central"), "kv-central");
-    }
-
-    #[test]
-    fn rows_tell_where_a_cluster_is_served() {
-        let row: ClusterRow = serde_json::from_value(json!({
-            "id": "/subscriptions/s/resourceGroups/g/providers/Microsoft.ContainerService/managedClusters/aks",
-            "fqdn": "a.hcp.weu.azmk8s.io", "privateFqdn": null,
-        }))
-        .unwrap();
-        assert!(row.is_served_at("A.hcp.weu.azmk8s.io") && !row.is_served_at(""));
-    }
-}
+mod tests;

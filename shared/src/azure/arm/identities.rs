@@ -1,5 +1,6 @@
 //! User-assigned managed identities.
 
+use super::pace::Budget;
 use super::request::parse;
 use super::{Arm, ArmError, ArmRequest, ArmResponse};
 use crate::azure::ArmId;
@@ -66,6 +67,11 @@ impl ManagedIdentity {
         ArmId::resource(subscription, group, TYPE, name)
     }
 
+    /// Whether an application id or an object id is this identity's.
+    pub fn has_id(&self, id: &str) -> bool {
+        self.client_id.eq_ignore_ascii_case(id) || self.principal_id.eq_ignore_ascii_case(id)
+    }
+
     /// Whether an id is one of a user-assigned identity.
     pub fn is_id(id: &ArmId) -> bool {
         id.is_type(TYPE)
@@ -75,6 +81,7 @@ impl ManagedIdentity {
 impl Arm {
     /// An identity, or none.
     pub async fn identity(&self, id: &ArmId) -> Result<Option<ManagedIdentity>, ArmError> {
+        self.0.pace.place(Budget::Reads, id).await;
         let found = self.send_opt(&ArmRequest::get(id.as_str(), API_VERSION)).await?;
         found.map(|answer| read(answer.body)).transpose()
     }
@@ -90,7 +97,7 @@ impl Arm {
     }
 
     /// The identities of a subscription that the caller may read.
-    pub async fn identities_of_subscription(
+    pub(crate) async fn identities_of_subscription(
         &self,
         subscription: &str,
     ) -> Result<Vec<ManagedIdentity>, ArmError> {
@@ -115,10 +122,7 @@ impl Arm {
         tags: &BTreeMap<String, String>,
     ) -> Result<(ManagedIdentity, Option<String>), ArmError> {
         let body = json!({"location": location, "tags": tags});
-        tokio::select! {
-            () = self.0.pace.place(id) => {}
-            () = self.1.cancelled() => return Err(ArmError::Stopped { source: None }),
-        }
+        self.place_of_write(id).await?;
         let answer: ArmResponse = self
             .send(&ArmRequest::put(id.as_str(), API_VERSION, body))
             .await?;
@@ -127,11 +131,20 @@ impl Arm {
         Ok((read(answer.body)?, request_id))
     }
 
-    /// Deletes an identity with its federated credentials; one that is gone is as good. Answers the request id.
+    /// Deletes an identity with its federated credentials; one that is gone is as good. Answers the request id. Paced
+    /// like a write.
     pub async fn delete_identity(&self, id: &ArmId) -> Result<Option<String>, ArmError> {
+        self.place_of_write(id).await?;
         let deleted = self
             .send_opt(&ArmRequest::delete(id.as_str(), API_VERSION))
             .await?;
         Ok(deleted.and_then(|answer| answer.request_id))
+    }
+
+    async fn place_of_write(&self, id: &ArmId) -> Result<(), ArmError> {
+        tokio::select! {
+            () = self.0.pace.write(id) => Ok(()),
+            () = self.1.cancelled() => Err(ArmError::Stopped { source: None }),
+        }
     }
 }

@@ -1,22 +1,23 @@
-//! Answers that are the same for all clusters of a run, asked for once.
+//! Where things are, which is the same for all clusters and all rounds of a run, asked for once.
 
 use super::ArmError;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::Mutex as AsyncMutex;
 
-type Slot<V> = Arc<AsyncMutex<Option<V>>>;
+type Slot<T> = Arc<AsyncMutex<Vec<T>>>;
 
-/// Answers by what was asked for. Failures are not kept, nor what is empty: it may be there the next time.
-pub(super) struct Memo<V>(Mutex<HashMap<String, Slot<V>>>);
+/// Answers by what was asked for. Failures are not kept, nor what is empty: it may be there the next time. Nobody may
+/// judge by an answer what changes: that is read anew.
+pub(super) struct Memo<T>(Mutex<HashMap<String, Slot<T>>>);
 
-impl<V> Default for Memo<V> {
+impl<T> Default for Memo<T> {
     fn default() -> Self {
         Self(Mutex::default())
     }
 }
 
-impl<T: Clone> Memo<Vec<T>> {
+impl<T: Clone> Memo<T> {
     /// The answer for a key; who asks for the same meanwhile waits for it.
     pub(super) async fn get<F: Future<Output = Result<Vec<T>, ArmError>>>(
         &self,
@@ -28,14 +29,10 @@ impl<T: Clone> Memo<Vec<T>> {
             Arc::clone(slots.entry(key.to_owned()).or_default())
         };
         let mut kept = slot.lock().await;
-        if let Some(answer) = &*kept {
-            return Ok(answer.clone());
+        if kept.is_empty() {
+            *kept = ask().await?;
         }
-        let answer = ask().await?;
-        if !answer.is_empty() {
-            *kept = Some(answer.clone());
-        }
-        Ok(answer)
+        Ok(kept.clone())
     }
 }
 

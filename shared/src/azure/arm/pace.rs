@@ -1,5 +1,7 @@
-//! Writes of identities: under one identity one at a time, and neither there nor in a subscription faster than Azure
+//! Requests about identities: writes under one identity one at a time, and nothing in a subscription faster than Azure
 //! allows.
+//!
+//! Who asks faster is refused, and among many that ask again some never get their turn.
 
 use crate::azure::ArmId;
 use std::collections::HashMap;
@@ -12,20 +14,38 @@ use tokio::time::Instant;
 /// (workload-identity-federation-considerations).
 const BETWEEN_WRITES: Duration = Duration::from_secs(4);
 
-/// Azure admits two writes of identities and their credentials per second in one subscription (the same page). Asking
-/// faster brings refusals, and among many that ask again some never get their turn. A little slower, because requests do
-/// not travel equally fast.
-const BETWEEN_IN_SUBSCRIPTION: Duration = Duration::from_millis(510);
+/// What Azure counts apart in a subscription (the same page).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Budget {
+    /// Writes of identities and their credentials, two per second.
+    Writes,
+    /// Reads of one identity, ten per second.
+    Reads,
+    /// Lists of credentials, five per second.
+    Lists,
+}
+
+impl Budget {
+    /// The time from one request to the next in the long run, a little longer than it need be because requests do not
+    /// travel equally fast; and how many may come at once after a rest.
+    const fn rate(self) -> (Duration, u32) {
+        match self {
+            Self::Writes => (Duration::from_millis(510), 2),
+            Self::Reads => (Duration::from_millis(102), 10),
+            Self::Lists => (Duration::from_millis(204), 5),
+        }
+    }
+}
 
 type Lane = Arc<AsyncMutex<Option<Instant>>>;
 
-/// The lanes of all identities that this process writes to, and when each subscription takes the next write.
+/// The lanes of all identities that this process writes to, and when each subscription takes the next request.
 #[derive(Default)]
 pub(super) struct Pace {
     lanes: Mutex<HashMap<ArmId, Lane>>,
-    /// When an identity itself was written: that counts against the same budget as its credentials.
+    /// When something of an identity was written: the identity and its credentials share a budget.
     written: Mutex<HashMap<ArmId, Instant>>,
-    next: Mutex<HashMap<String, Instant>>,
+    next: Mutex<HashMap<(Budget, String), Instant>>,
 }
 
 /// The right to write under one identity; the pause to the next write starts when it is given back.
@@ -42,15 +62,20 @@ impl Pace {
         if let Some(at) = *last {
             tokio::time::sleep_until(at + BETWEEN_WRITES).await;
         }
+        self.write(identity).await;
+        Turn(last)
+    }
+
+    /// Waits for a place among the writes in the identity's subscription.
+    pub(super) async fn write(&self, identity: &ArmId) {
         // Alone, it is quicker to ask; among many, a refusal would take the place of somebody's write.
         if let Some(at) = self.written_at(identity).filter(|_| self.is_busy(identity)) {
             tokio::time::sleep_until(at + BETWEEN_WRITES).await;
         }
-        self.place(identity).await;
-        Turn(last)
+        self.place(Budget::Writes, identity).await;
     }
 
-    /// Remembers that an identity itself was written just now.
+    /// Remembers that something of an identity was written just now.
     pub(super) fn wrote(&self, identity: &ArmId) {
         let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
         written.insert(identity.clone(), Instant::now());
@@ -64,26 +89,29 @@ impl Pace {
     /// Whether other writes wait for a place in the identity's subscription.
     fn is_busy(&self, identity: &ArmId) -> bool {
         let next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
-        let next = next.get(&identity.subscription().to_ascii_lowercase());
-        next.is_some_and(|place| *place > Instant::now() + BETWEEN_IN_SUBSCRIPTION)
+        let next = next.get(&key(Budget::Writes, identity));
+        next.is_some_and(|place| *place > Instant::now() + Budget::Writes.rate().0)
     }
 
-    /// Waits for a place among the writes in the identity's subscription. One write may follow another at once; Azure's
-    /// budget holds two.
-    pub(super) async fn place(&self, identity: &ArmId) {
+    /// Waits for a place among the requests that count against a budget of the identity's subscription. As many as the
+    /// budget holds follow each other at once.
+    pub(super) async fn place(&self, budget: Budget, identity: &ArmId) {
+        let (interval, at_once) = budget.rate();
         let place = {
             let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
             let now = Instant::now();
-            let place = next
-                .entry(identity.subscription().to_ascii_lowercase())
-                .or_insert(now);
-            *place = (*place).max(now) + BETWEEN_IN_SUBSCRIPTION;
-            *place - 2 * BETWEEN_IN_SUBSCRIPTION
+            let place = next.entry(key(budget, identity)).or_insert(now);
+            *place = (*place).max(now) + interval;
+            *place - at_once * interval
         };
         if place > Instant::now() {
             tokio::time::sleep_until(place).await;
         }
     }
+}
+
+fn key(budget: Budget, identity: &ArmId) -> (Budget, String) {
+    (budget, identity.subscription().to_ascii_lowercase())
 }
 
 impl Drop for Turn {
@@ -112,5 +140,15 @@ mod tests {
         drop(turn);
         // The turn is free, and its pause has only begun.
         assert!(pace.turn(&identity("one")).now_or_never().is_none());
+    }
+
+    #[tokio::test]
+    async fn each_budget_is_one_of_its_own_and_takes_what_it_holds_at_once() {
+        let pace = Pace::default();
+        for (budget, at_once) in [(Budget::Reads, 10), (Budget::Lists, 5), (Budget::Writes, 2)] {
+            let asked = || pace.place(budget, &identity("one")).now_or_never();
+            let admitted = std::iter::repeat_with(asked).take(at_once + 1).flatten().count();
+            assert_eq!(admitted, at_once, "{budget:?}");
+        }
     }
 }

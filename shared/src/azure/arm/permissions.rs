@@ -2,6 +2,7 @@
 
 use super::request::parse;
 use super::{Arm, ArmError, ArmRequest};
+use crate::kubeconfig::glob_matches;
 use serde::Deserialize;
 
 const API_VERSION: &str = "2022-04-01";
@@ -47,25 +48,7 @@ impl Arm {
 /// `userAssignedIdentities/*/write` is what the built-in roles say for `userAssignedIdentities/write` too.
 fn covers(pattern: &str, action: &str) -> bool {
     let (pattern, action) = (pattern.to_ascii_lowercase(), action.to_ascii_lowercase());
-    glob(&pattern, &action) || glob(&pattern.replace("/*/", "/"), &action)
-}
-
-fn glob(pattern: &str, text: &str) -> bool {
-    let mut parts = pattern.split('*');
-    let first = parts.next().unwrap_or_default();
-    let Some(mut rest) = text.strip_prefix(first) else {
-        return false;
-    };
-    let mut parts: Vec<&str> = parts.collect();
-    let Some(last) = parts.pop() else {
-        return rest.is_empty();
-    };
-    // The earliest place of each part leaves the most for the next ones.
-    for part in parts {
-        let Some(at) = rest.find(part) else { return false };
-        rest = &rest[at + part.len()..];
-    }
-    rest.ends_with(last)
+    glob_matches(&pattern, &action) || glob_matches(&pattern.replace("/*/", "/"), &action)
 }
 
 #[cfg(test)]

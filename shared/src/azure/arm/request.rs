@@ -67,7 +67,7 @@ impl ArmRequest {
 
     /// Writes only what still has this version.
     #[must_use]
-    pub fn if_match(mut self, tag: Option<String>) -> Self {
+    pub(crate) fn if_match(mut self, tag: Option<String>) -> Self {
         self.if_match = tag;
         self
     }
