@@ -13,6 +13,25 @@ use clap::{Parser, ValueEnum};
 use std::path::PathBuf;
 use std::time::Duration;
 
+// A line that is wrapped cannot be pasted: none is longer than the 100 columns that help has without a terminal.
+const EXAMPLES: &str = "\
+Examples:
+  # Prove that pods of service account orders can read one secret, or name the cause
+  kubectl wi verify -n shop --service-account orders --secret kv-central/db-password
+
+  # Look at a workload too: its pods, its settings, where it runs
+  kubectl wi verify deploy/orders -n shop
+
+  # In a pipeline, right after a setup, on every production cluster
+  kubectl wi verify -n shop --service-account orders --secret kv-central/db-password \\
+    --context 'aks-prod-*' --wait 10m --junit verify.xml
+
+  # Without a pod: from here, with a token that the API server issues
+  kubectl wi verify -n shop --service-account orders --from local
+
+  # Tell propagation and flakiness from misconfiguration, and that nothing more is allowed
+  kubectl wi verify deploy/orders -n shop --repeat 100 --least-privilege";
+
 /// Prove that a service account reaches Azure as its managed identity, or name the cause
 ///
 /// Reads the cluster and Azure, runs a small probe as the service account, exchanges its token with Entra and
@@ -20,7 +39,7 @@ use std::time::Duration;
 /// the probe runs where that one's pods run, and what is particular to them is looked at too. Exits 0 when all is
 /// well, 1 when a check fails, 8 when the cluster cannot be asked, 64 on bad flags.
 #[derive(Debug, Clone, Parser)]
-#[command(name = "kubectl-wi-verify", bin_name = "kubectl wi verify", version)]
+#[command(name = "kubectl-wi-verify", bin_name = "kubectl wi verify", version, after_help = EXAMPLES)]
 pub struct VerifyArgs {
     /// Workload whose pods are to be verified: deploy/NAME, or sts, ds, rs, job, cronjob, pod
     #[arg(
@@ -39,7 +58,7 @@ pub struct VerifyArgs {
     #[arg(long, value_name = "VAULT/NAME")]
     pub secret: Vec<SecretRef>,
     /// Where the exchange is tried
-    #[arg(long, value_enum, default_value_t)]
+    #[arg(long, value_enum, value_name = "PLACE", default_value_t)]
     pub from: Vantage,
     /// Image of the probe; without it $AKS_WI_PROBE_IMAGE
     #[arg(long, value_name = "IMAGE")]
@@ -53,7 +72,7 @@ pub struct VerifyArgs {
     /// Prove as well what must be refused: a secret that nobody named, and another service account
     #[arg(long)]
     pub least_privilege: bool,
-    /// Give up on the probe after this long, scheduling and image pull included
+    /// Give up on the probe after this long, scheduling and image pull included, --wait and --repeat not
     #[arg(long, value_name = "DURATION", default_value = "2m", value_parser = parse_duration)]
     pub timeout: Duration,
     /// Go on for this long until all is well, as in a pipeline right after a setup
@@ -66,7 +85,7 @@ pub struct VerifyArgs {
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = parse_duration, requires = "watch")]
     pub interval: Duration,
     /// Exit 1 from this verdict on
-    #[arg(long, value_enum, default_value_t)]
+    #[arg(long, value_enum, value_name = "VERDICT", default_value_t)]
     pub fail_on: FailOn,
     /// Verify on every context of the kubeconfig
     #[arg(long, conflicts_with = "context")]

@@ -1,14 +1,13 @@
 //! The command: clusters in parallel, one report each, one exit status.
 
+mod conclusion;
 mod patience;
 mod steps;
 
 use crate::args::{VerifyArgs, probe_options};
 use crate::facts::workload::WorkloadRef;
 use crate::facts::{self, WorkloadFacts};
-use crate::finding::{FindingCode, Verdict};
-use crate::render;
-use crate::report::{ClusterResult, Document, Report};
+use crate::report::Report;
 use crate::verification::{ProbeOptions, Verification, VerifyError, verify};
 use aks_shared::args::OutputArgs;
 use aks_shared::azure::{Azure, AzureError, SignInError};
@@ -16,9 +15,10 @@ use aks_shared::cluster::{Cluster, Connection};
 use aks_shared::identity::ServiceAccountRef;
 use aks_shared::kubeconfig::Kubeconfig;
 use aks_shared::requests::Requests;
-use aks_shared::{Command, ExitStatus, Failure, OutputFormat, Session};
+use aks_shared::shell::{place_flags, quoted};
+use aks_shared::{Command, ExitStatus, Failure, Session};
+use conclusion::{Outcome, conclude, conclude_round, signature};
 use futures::StreamExt;
-use std::path::Path;
 use std::time::{Duration, Instant};
 use steps::{Steps, took};
 
@@ -57,12 +57,18 @@ impl Command for VerifyArgs {
         if self.watch {
             return run.watch(&contexts).await;
         }
-        let outcomes = run.all(&contexts).await?;
+        let outcomes = run.all(&contexts, Progress::Told).await?;
         conclude(&self, session, outcomes)
     }
 }
 
-type Outcome = (String, Result<Report, Failure>);
+/// Whether the steps of a round are told where no bars show them.
+#[derive(Clone, Copy)]
+enum Progress {
+    Told,
+    /// They are those of the round before.
+    KnownAlready,
+}
 
 /// What all clusters of a run share.
 struct Run<'a> {
@@ -76,11 +82,11 @@ struct Run<'a> {
 
 impl Run<'_> {
     /// Verifies every cluster once; an interruption is a failure.
-    async fn all(&self, contexts: &[String]) -> Result<Vec<Outcome>, Failure> {
+    async fn all(&self, contexts: &[String], progress: Progress) -> Result<Vec<Outcome>, Failure> {
         let session = self.session;
         let before = Requests::so_far();
         let outcomes: Vec<Outcome> = futures::stream::iter(contexts.iter().cloned())
-            .map(|context| self.one(context))
+            .map(|context| self.one(context, progress))
             .buffered(CONCURRENCY)
             .collect()
             .await;
@@ -106,8 +112,10 @@ impl Run<'_> {
             );
         }
         let mut before = None;
+        let mut progress = Progress::Told;
         loop {
-            let outcomes = self.all(contexts).await?;
+            let outcomes = self.all(contexts, progress).await?;
+            progress = Progress::KnownAlready;
             let now = signature(&outcomes);
             if before.as_ref() != Some(&now) {
                 conclude_round(self.args, self.session, outcomes)?;
@@ -120,12 +128,13 @@ impl Run<'_> {
         }
     }
 
-    async fn one(&self, context: String) -> (String, Result<Report, Failure>) {
+    async fn one(&self, context: String, progress: Progress) -> Outcome {
         let task = self.session.ui.task(&context);
         let steps = Steps::new(self.session, &context);
         let result = self
             .patiently(&context, &|message| {
-                if steps.begin(message) || self.session.ui.draws_bars() {
+                let is_new = steps.begin(message) && matches!(progress, Progress::Told);
+                if is_new || self.session.ui.draws_bars() {
                     task.say(message);
                 }
             })
@@ -217,8 +226,8 @@ async fn read_workload(
     workload: &WorkloadRef,
 ) -> Result<WorkloadFacts, Failure> {
     let list = format!(
-        "kubectl --context {} -n {namespace} get deployments,statefulsets,daemonsets,jobs,cronjobs,pods",
-        cluster.context
+        "kubectl {} get deployments,statefulsets,daemonsets,jobs,cronjobs,pods",
+        place_flags(&cluster.context, namespace)
     );
     match facts::workload::read(cluster, namespace, workload).await {
         Ok(Some(found)) => Ok(found),
@@ -235,36 +244,22 @@ async fn read_workload(
     }
 }
 
-/// What has to change for a round of a watch to be worth printing.
-fn signature(outcomes: &[Outcome]) -> Vec<(String, Vec<(FindingCode, Verdict)>)> {
-    let codes = |outcome: &Result<Report, Failure>| match outcome {
-        Ok(report) => report
-            .findings
-            .iter()
-            .map(|finding| (finding.code, finding.verdict))
-            .collect(),
-        Err(_) => Vec::new(),
-    };
-    outcomes
-        .iter()
-        .map(|(context, outcome)| (context.clone(), codes(outcome)))
-        .collect()
-}
-
 impl From<VerifyError> for Failure {
     fn from(error: VerifyError) -> Self {
         match &error {
-            VerifyError::Cluster { context, .. } => Self::from_error(ExitStatus::Refused, &error).hint(
-                format!("does kubectl reach it? kubectl --context {context} get --raw /readyz"),
-            ),
+            VerifyError::Cluster { context, .. } => {
+                Self::from_error(ExitStatus::Refused, &error).hint(format!(
+                    "does kubectl reach it? kubectl --context {} get --raw /readyz",
+                    quoted(context)
+                ))
+            }
             VerifyError::Interrupted { .. } => Self::from_error(ExitStatus::Interrupted, &error),
         }
     }
 }
 
 fn interrupted(session: &Session) -> Failure {
-    let status = session.interrupt.status().unwrap_or(ExitStatus::Interrupted);
-    Failure::new(status, "interrupted")
+    session.interrupt.failure("interrupted")
 }
 
 /// Signs in. Nobody being signed in is a warning: the cluster's side can be verified without.
@@ -290,59 +285,4 @@ async fn sign_in(args: &VerifyArgs, session: &Session) -> Result<Option<Azure>, 
         }
         Err(error) => Err(error.into()),
     }
-}
-
-fn conclude(args: &VerifyArgs, session: &Session, mut outcomes: Vec<Outcome>) -> Result<ExitStatus, Failure> {
-    // One cluster that cannot be asked is the failure of the whole command.
-    if let [(_, Err(_))] = outcomes.as_slice()
-        && let Some((_, Err(failure))) = outcomes.pop()
-    {
-        return Err(failure);
-    }
-    conclude_round(args, session, outcomes)
-}
-
-/// Prints and writes what came of all clusters.
-fn conclude_round(
-    args: &VerifyArgs,
-    session: &Session,
-    outcomes: Vec<Outcome>,
-) -> Result<ExitStatus, Failure> {
-    let mut results = Vec::with_capacity(outcomes.len());
-    let mut statuses = Vec::with_capacity(outcomes.len());
-    for (context, outcome) in outcomes {
-        let status = match &outcome {
-            Ok(report) => report.status(args.fail_on.into()),
-            Err(failure) => failure.status,
-        };
-        statuses.push(status);
-        results.push(ClusterResult::new(context, status, outcome));
-    }
-    let status = ExitStatus::combine(statuses);
-    write(args.junit.as_deref(), || render::junit::junit(&results))?;
-    write(args.markdown.as_deref(), || {
-        Ok(render::markdown::markdown(&results))
-    })?;
-    let ui = &session.ui;
-    let text = match ui.format() {
-        OutputFormat::Table | OutputFormat::Values => {
-            render::checklist::checklist(&results, render::checklist::Detail::Faults)
-        }
-        OutputFormat::Wide => render::checklist::checklist(&results, render::checklist::Detail::Everything),
-        OutputFormat::Name => render::checklist::names(&results),
-        OutputFormat::Json | OutputFormat::Yaml | OutputFormat::Ndjson => {
-            ui.document(&Document::new(status, &results))?;
-            return Ok(status);
-        }
-    };
-    ui.data(&text)
-        .map_err(|error| Failure::from_error(ExitStatus::Failed, &error))?;
-    Ok(status)
-}
-
-fn write(path: Option<&Path>, text: impl FnOnce() -> Result<String, Failure>) -> Result<(), Failure> {
-    let Some(path) = path else { return Ok(()) };
-    std::fs::write(path, text()?).map_err(|error| {
-        Failure::new(ExitStatus::Failed, format!("cannot write {}", path.display())).caused_by(&error)
-    })
 }

@@ -12,6 +12,7 @@ mod privilege;
 mod refusal;
 mod secrets;
 mod stores;
+mod time;
 mod webhook;
 mod workload;
 
@@ -21,7 +22,7 @@ mod tests;
 use crate::facts::{DryRun, Facts, Injection};
 use crate::finding::{Finding, FindingCode, Verdict};
 use aks_shared::labels::DEFAULT_AUDIENCE;
-use aks_shared::shell::quoted;
+use aks_shared::shell::{place_flags, quoted};
 use wi_probe::ProbeRecord;
 use wi_probe::jwt::AssertionClaims;
 use wi_probe::record::{AssertionOutcome, ExchangeOutcome};
@@ -39,7 +40,19 @@ pub fn diagnose(facts: &Facts) -> Vec<Finding> {
     findings.extend(privilege::other_account(facts, &findings));
     findings.extend(secrets::findings(facts, &findings));
     findings.extend(privilege::access(facts, &findings));
+    for finding in &mut findings {
+        advise(finding);
+    }
     findings
+}
+
+/// What is not well, not somebody else's consequence and without a fix of its own gets what mends its kind.
+fn advise(finding: &mut Finding) {
+    let remedy = finding.code.remedy();
+    let needs_one = finding.verdict >= Verdict::Unknown && finding.because_of.is_none();
+    if needs_one && finding.fixes.is_empty() && !remedy.is_empty() {
+        finding.fixes.push(remedy.to_owned());
+    }
 }
 
 /// What explains a consequence: the first code of its catalogue entry that failed by itself.
@@ -59,7 +72,7 @@ fn first_failed(findings: &[Finding], candidates: &[FindingCode]) -> Option<Find
 
 /// The client id that the service account names.
 fn annotated_client(facts: &Facts) -> Option<&str> {
-    facts.cluster.account.known()?.as_ref()?.client_id.as_deref()
+    facts.account_facts()?.client_id.as_deref()
 }
 
 /// Whether Entra granted an exchange to any probe.
@@ -149,12 +162,7 @@ fn setup_command(facts: &Facts) -> String {
 /// The command that verifies this workload again.
 fn verify_command(facts: &Facts) -> String {
     let target = match &facts.workload {
-        Some(workload) => format!(
-            "--context {} -n {} {}",
-            quoted(&facts.context),
-            facts.account.namespace,
-            workload.name
-        ),
+        Some(workload) => format!("{} {}", place(facts), workload.name),
         None => workload_flags(facts),
     };
     format!("kubectl wi verify {target}{}", secret_flags(facts))
@@ -167,30 +175,35 @@ fn wait_command(facts: &Facts) -> String {
 
 /// The command that changes the cluster's resource in Azure, by its own names where they are known.
 fn update_command(facts: &Facts, flags: &str) -> String {
-    let azure = facts.azure.known();
-    let cluster = azure.and_then(|azure| azure.cluster.known()?.as_ref());
-    let (group, name) = cluster.map_or(("GROUP", "CLUSTER"), |cluster| (&cluster.group, &cluster.name));
+    let (group, name) = facts
+        .aks()
+        .map_or(("GROUP", "CLUSTER"), |cluster| (&cluster.group, &cluster.name));
     format!("az aks update -g {group} -n {name}{flags}")
 }
 
-/// The command that sets an annotation of the service account.
-fn annotate_command(facts: &Facts, annotation: &str, value: &str) -> String {
+/// The command that sets an annotation of the service account, or takes it away.
+fn annotate_command(facts: &Facts, annotation: &str, value: Option<&str>) -> String {
+    let change = value.map_or_else(|| "-".to_owned(), |value| format!("={value}"));
     format!(
-        "kubectl annotate --context {} -n {} serviceaccount {} --overwrite {annotation}={value}",
-        quoted(&facts.context),
-        facts.account.namespace,
+        "kubectl annotate {} serviceaccount {} --overwrite {annotation}{change}",
+        place(facts),
         facts.account.name
     )
 }
 
 /// The flags of our commands that name this workload.
 fn workload_flags(facts: &Facts) -> String {
-    format!(
-        "--context {} -n {} --service-account {}",
-        quoted(&facts.context),
-        facts.account.namespace,
-        facts.account.name
-    )
+    format!("{} --service-account {}", place(facts), facts.account.name)
+}
+
+/// A kubectl that asks this cluster, of all namespaces or of none.
+fn kubectl(facts: &Facts) -> String {
+    format!("kubectl --context {}", quoted(&facts.context))
+}
+
+/// The flags that say which cluster and namespace.
+fn place(facts: &Facts) -> String {
+    place_flags(&facts.context, &facts.account.namespace)
 }
 
 fn secret_flags(facts: &Facts) -> String {

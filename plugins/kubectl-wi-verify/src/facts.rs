@@ -6,6 +6,7 @@ pub mod cluster;
 pub mod injection;
 pub mod workload;
 
+pub use cluster::WebhookFacts;
 pub use workload::{Surroundings, WorkloadFacts};
 
 use aks_shared::failure::last_word;
@@ -35,12 +36,27 @@ impl<T> Known<T> {
         }
     }
 
+    /// Applies something to the answer.
+    pub fn map<U>(self, change: impl FnOnce(T) -> U) -> Known<U> {
+        match self {
+            Self::Known(value) => Known::Known(change(value)),
+            Self::Unknown(why) => Known::Unknown(why),
+        }
+    }
+
     /// Makes an answer of a result; an error becomes its chain in one line.
     pub fn of<E: Error + 'static>(result: Result<T, E>) -> Self {
         match result {
             Ok(value) => Self::Known(value),
             Err(error) => Self::Unknown(one_line(&error)),
         }
+    }
+}
+
+impl<T> Known<Option<T>> {
+    /// What there is, where it is known that there is something.
+    pub fn found(&self) -> Option<&T> {
+        self.known()?.as_ref()
     }
 }
 
@@ -95,6 +111,28 @@ pub struct Facts {
     /// What became of another service account that tried to be the identity; none when it was not tried.
     #[serde(default)]
     pub other: Option<Known<OtherAccount>>,
+}
+
+impl Facts {
+    /// The service account, where it could be read.
+    pub fn account_facts(&self) -> Option<&AccountFacts> {
+        self.cluster.account.found()
+    }
+
+    /// The cluster's resource in Azure, where it could be found.
+    pub fn aks(&self) -> Option<&AksFacts> {
+        self.azure.known()?.cluster.found()
+    }
+
+    /// The identity that the account names, where it could be found.
+    pub fn identity(&self) -> Option<&IdentityFacts> {
+        self.azure.known()?.identity.found()
+    }
+
+    /// A vault by the name that the user gave, where it could be found.
+    pub fn vault(&self, name: &str) -> Option<&VaultFacts> {
+        self.azure.known()?.vaults.get(name)?.found()
+    }
 }
 
 /// Another service account of the namespace, which nobody gave the identity to.
@@ -161,8 +199,8 @@ pub struct ClusterFacts {
     pub issuer: Known<String>,
     /// The service account, or that there is none.
     pub account: Known<Option<AccountFacts>>,
-    /// The webhooks that mutate labelled pods for workload identity, as `CONFIGURATION/WEBHOOK`.
-    pub webhooks: Known<Vec<String>>,
+    /// The webhooks that mutate labelled pods for workload identity.
+    pub webhooks: Known<Vec<WebhookFacts>>,
     /// What became of a labelled pod of this account in a server-side dry run.
     pub dry_run: Known<DryRun>,
 }

@@ -6,7 +6,6 @@ mod reference;
 mod registry;
 
 use aks_shared::args::OutputArgs;
-use aks_shared::env;
 use aks_shared::trust::TrustedRoots;
 use aks_shared::{Command, ExitStatus, Failure, OutputFormat, Session};
 use archive::Archive;
@@ -63,8 +62,7 @@ impl Command for ImageArgs {
         tokio::select! {
             done = push(&args, session) => done,
             () = session.interrupt.cancelled() => {
-                let status = session.interrupt.status().unwrap_or(ExitStatus::Interrupted);
-                Err(Failure::new(status, "interrupted; what was pushed so far has no tag"))
+                Err(session.interrupt.failure("interrupted; what was pushed so far has no tag"))
             }
         }
     }
@@ -75,11 +73,7 @@ async fn push(args: &PushArgs, session: &Session) -> Result<ExitStatus, Failure>
     let archive = Archive::read(&args.archive).map_err(|error| {
         refused(&error).hint("the archive is an OCI image layout in a tar, as skopeo, podman save --format oci-archive and docker buildx write it")
     })?;
-    let file = args
-        .ca_file
-        .clone()
-        .or_else(|| session.env.path(env::azure::CA_FILE));
-    let roots = TrustedRoots::load(file.as_deref())
+    let roots = TrustedRoots::of_file(args.ca_file.as_deref(), &session.env)
         .map_err(|error| Failure::from_error(ExitStatus::Usage, &error))?;
     let http = roots
         .http_client(REQUEST_TIMEOUT)
@@ -106,11 +100,10 @@ async fn push(args: &PushArgs, session: &Session) -> Result<ExitStatus, Failure>
     let ui = &session.ui;
     let text = match ui.format() {
         OutputFormat::Json | OutputFormat::Yaml | OutputFormat::Ndjson => {
-            let document = json!({
-                "apiVersion": aks_shared::failure::API_VERSION, "kind": "PushedImage",
-                "exitCode": 0, "exitName": ExitStatus::Ok.name(),
+            let pushed = json!({
                 "image": args.reference.to_string(), "digest": digest, "imageByDigest": by_digest, "blobsPushed": blobs,
             });
+            let document = ExitStatus::Ok.document(aks_shared::failure::API_VERSION, "PushedImage", pushed);
             ui.document(&document)?;
             return Ok(ExitStatus::Ok);
         }
@@ -119,7 +112,6 @@ async fn push(args: &PushArgs, session: &Session) -> Result<ExitStatus, Failure>
         }
         OutputFormat::Name => format!("{by_digest}\n"),
     };
-    ui.data(&text)
-        .map_err(|error| Failure::from_error(ExitStatus::Failed, &error))?;
+    ui.data(&text)?;
     Ok(ExitStatus::Ok)
 }

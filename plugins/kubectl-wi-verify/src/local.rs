@@ -93,7 +93,7 @@ impl Local<'_> {
 
     /// Who a pod of the account would be, and the audience of its token.
     fn environment(&self) -> (Environment, Audience) {
-        let account = self.facts.cluster.account.known().and_then(Option::as_ref);
+        let account = self.facts.account_facts();
         let injected = match self.facts.cluster.dry_run.known() {
             Some(DryRun::Admitted(injection)) => injection.clone(),
             Some(DryRun::Refused { .. }) | None => facts::Injection::default(),
@@ -103,7 +103,7 @@ impl Local<'_> {
             tenant_id: injected
                 .tenant_id
                 .or_else(|| account?.tenant_id.clone())
-                .or_else(|| self.tenant()),
+                .or_else(|| Some(self.facts.identity()?.tenant_id.clone())),
             authority: injected
                 .authority
                 .or_else(|| Some(self.cloud.authority.to_string())),
@@ -111,10 +111,5 @@ impl Local<'_> {
         };
         let audience = injected.audience.unwrap_or_else(|| DEFAULT_AUDIENCE.to_owned());
         (environment, Audience(audience))
-    }
-
-    fn tenant(&self) -> Option<String> {
-        let identity = self.facts.azure.known()?.identity.known()?.as_ref()?;
-        Some(identity.tenant_id.clone())
     }
 }

@@ -1,6 +1,6 @@
 //! The proof: the exchange and the reads, tried in a pod, from here, or both at once.
 
-use crate::facts::{AzureFacts, ClusterFacts, DryRun, Facts, Known, SecretName};
+use crate::facts::{ClusterFacts, DryRun, Facts, Known, SecretName};
 use crate::local::Local;
 use crate::probe_job::{self, ProbeError, ProbeJob};
 use crate::verification::{ProbeOptions, Vantage, Verification, VerifyError};
@@ -125,7 +125,7 @@ async fn in_pod(
     let job = ProbeJob {
         pod: verification.pod(),
         input: &input,
-        timeout: options.timeout + options.wait,
+        timeout: options.bound(),
     };
     match probe_job::run(cluster, &job, interrupt, say).await {
         Ok(record) => Ok(Tried {
@@ -152,10 +152,9 @@ fn hopeless(cluster: &ClusterFacts) -> Option<String> {
 }
 
 fn input(facts: &Facts, options: &ProbeOptions, cloud: &Cloud) -> ProbeInput {
-    let azure = facts.azure.known();
     let secret = |secret: &SecretName, name: &str| SecretInput {
         vault: secret.vault.clone(),
-        vault_uri: vault_uri(azure, secret, cloud),
+        vault_uri: vault_uri(facts, secret, cloud),
         name: name.to_owned(),
     };
     let mut forbidden: Vec<SecretInput> = Vec::new();
@@ -183,9 +182,8 @@ fn input(facts: &Facts, options: &ProbeOptions, cloud: &Cloud) -> ProbeInput {
 }
 
 /// The vault's address as Azure tells it; only when nobody could be asked, the one that its name suggests.
-fn vault_uri(azure: Option<&AzureFacts>, secret: &SecretName, cloud: &Cloud) -> String {
-    let told = azure.and_then(|azure| azure.vaults.get(&secret.vault)?.known()?.as_ref());
-    told.map_or_else(
+fn vault_uri(facts: &Facts, secret: &SecretName, cloud: &Cloud) -> String {
+    facts.vault(&secret.vault).map_or_else(
         || format!("https://{}.{}/", secret.vault_name(), cloud.vault_suffix),
         |vault| vault.uri.clone(),
     )

@@ -12,6 +12,9 @@ use aks_shared::interrupt::Interrupt;
 use aks_shared::trust::TrustedRoots;
 use std::time::Duration;
 
+/// How long one exchange takes at the most, where Entra grants it.
+const EXCHANGE: Duration = Duration::from_secs(1);
+
 /// Where the exchange is tried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
 pub enum Vantage {
@@ -50,7 +53,7 @@ pub struct Verification {
 pub struct ProbeOptions {
     /// Its image.
     pub image: String,
-    /// Bound on one probe in a pod, scheduling and image pull included, `wait` not.
+    /// Bound on one probe in a pod, scheduling and image pull included, `wait` and `repeat` not.
     pub timeout: Duration,
     /// How long to go on trying while the answer may still change, as after a setup.
     pub wait: Duration,
@@ -76,6 +79,11 @@ impl ProbeOptions {
             cloud,
             roots,
         }
+    }
+
+    /// Bound on one probe in a pod with all that it is asked to do.
+    pub(crate) fn bound(&self) -> Duration {
+        self.timeout + self.wait + EXCHANGE * self.repeat.saturating_sub(1)
     }
 }
 
@@ -139,22 +147,21 @@ pub async fn verify(
     interrupt: &Interrupt,
     say: &(dyn Fn(&str) + Sync),
 ) -> Result<Report, VerifyError> {
-    let facts = tokio::select! {
-        facts = Box::pin(gather(cluster, azure, verification, say)) => facts?,
-        () = interrupt.cancelled() => return Err(VerifyError::Interrupted { left: None }),
+    let gathered = || async {
+        tokio::select! {
+            facts = Box::pin(gather(cluster, azure, verification, say)) => facts,
+            () = interrupt.cancelled() => Err(VerifyError::Interrupted { left: None }),
+        }
     };
+    let facts = gathered().await?;
     let facts = Box::pin(prove(cluster, azure, verification, facts, interrupt, say)).await?;
     // What was read before the probe waited is no longer what the answer depended on.
     let facts = if has_waited(verification, &facts) {
-        let again = tokio::select! {
-            again = Box::pin(gather(cluster, azure, verification, say)) => again?,
-            () = interrupt.cancelled() => return Err(VerifyError::Interrupted { left: None }),
-        };
         Facts {
             pod: facts.pod,
             local: facts.local,
             other: facts.other,
-            ..again
+            ..gathered().await?
         }
     } else {
         facts
@@ -240,10 +247,22 @@ async fn account_and_azure(
     };
     let (account, beforehand) = tokio::join!(account, facts::azure::beforehand(azure, cluster, secrets));
     let account = account?;
-    let client_id = account
-        .known()
-        .and_then(Option::as_ref)
-        .and_then(|account| account.client_id.as_deref());
+    let client_id = account.found().and_then(|account| account.client_id.as_deref());
     let found = facts::azure::gather(azure, beforehand, &verification.account, client_id, secrets).await;
     Ok((account, Known::Known(found)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use aks_shared::env::Env;
+
+    #[test]
+    fn what_a_probe_is_asked_to_do_comes_on_top_of_its_time() {
+        let cloud = Cloud::resolve(Some("public"), &Env::of::<&str, &str>([])).unwrap();
+        let mut options = ProbeOptions::new("image".to_owned(), cloud, TrustedRoots::default());
+        assert_eq!(options.bound(), Duration::from_mins(2));
+        (options.wait, options.repeat) = (Duration::from_secs(30), 11);
+        assert_eq!(options.bound(), Duration::from_secs(120 + 30 + 10));
+    }
 }

@@ -59,10 +59,7 @@ impl Command for Front {
 fn completion(args: &CompletionArgs, session: &Session) -> Result<ExitStatus, Failure> {
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut Front::command(), "kubectl-wi", &mut script);
-    session
-        .ui
-        .data(&String::from_utf8_lossy(&script))
-        .map_err(|error| Failure::from_error(ExitStatus::Failed, &error))?;
+    session.ui.data(&String::from_utf8_lossy(&script))?;
     Ok(ExitStatus::Ok)
 }
 

@@ -4,7 +4,10 @@
 use std::io::Write;
 use std::process::ExitCode;
 use std::time::Duration;
-use wi_probe::record::{Environment, INPUT_VARIABLE, ProbeInput, ProbeRecord, TERMINATION_MESSAGE_LIMIT};
+use wi_probe::record::{
+    AUTHORITY_HOST, CLIENT_ID, Environment, INPUT_VARIABLE, ProbeInput, ProbeRecord, TENANT_ID,
+    TERMINATION_MESSAGE_LIMIT, TOKEN_FILE,
+};
 use wi_probe::{TokenSource, probe, transport};
 
 /// Where a kubelet picks up a container's last words.
@@ -28,10 +31,10 @@ fn run() -> Result<ProbeRecord, String> {
     let input: ProbeInput = serde_json::from_str(&given)
         .map_err(|error| format!("the input is not what it should be: {error}"))?;
     let environment = Environment {
-        client_id: variable("AZURE_CLIENT_ID"),
-        tenant_id: variable("AZURE_TENANT_ID"),
-        authority: variable("AZURE_AUTHORITY_HOST"),
-        token_file: variable("AZURE_FEDERATED_TOKEN_FILE"),
+        client_id: variable(CLIENT_ID),
+        tenant_id: variable(TENANT_ID),
+        authority: variable(AUTHORITY_HOST),
+        token_file: variable(TOKEN_FILE),
     };
     let source = environment
         .token_file

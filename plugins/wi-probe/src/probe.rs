@@ -4,8 +4,8 @@ use crate::discovery;
 use crate::exchange::{AccessToken, ExchangeError, ExchangeRequest, exchange};
 use crate::jwt::{AccessClaims, assertion_claims};
 use crate::record::{
-    API_VERSION, AssertionOutcome, Attempts, Environment, ExchangeOutcome, ProbeInput, ProbeRecord,
-    SecretInput, SecretRecord,
+    API_VERSION, AUTHORITY_HOST, AssertionOutcome, Attempts, CLIENT_ID, Environment, ExchangeOutcome,
+    ProbeInput, ProbeRecord, SecretInput, SecretRecord, TENANT_ID, TOKEN_FILE,
 };
 use crate::secret::{self, SecretOutcome};
 use reqwest::Url;
@@ -122,7 +122,6 @@ pub async fn probe(
             attempts.count(&outcome(
                 &try_exchange(http, input, environment, token.as_deref()).await,
             ));
-            tries += 1;
         }
     }
     ProbeRecord {
@@ -154,7 +153,7 @@ async fn read_assertion(source: Option<&mut TokenSource<'_>>) -> (AssertionOutco
     let Some(source) = source else {
         return (
             AssertionOutcome::Missing {
-                why: "AZURE_FEDERATED_TOKEN_FILE is not set".to_owned(),
+                why: format!("{TOKEN_FILE} is not set"),
             },
             None,
         );
@@ -178,18 +177,18 @@ async fn try_exchange(
     let client_id = environment
         .client_id
         .as_deref()
-        .ok_or_else(|| missing("AZURE_CLIENT_ID"))?;
+        .ok_or_else(|| missing(CLIENT_ID))?;
     let tenant = environment
         .tenant_id
         .as_deref()
-        .ok_or_else(|| missing("AZURE_TENANT_ID"))?;
+        .ok_or_else(|| missing(TENANT_ID))?;
     let authority = environment
         .authority
         .as_deref()
-        .ok_or_else(|| missing("AZURE_AUTHORITY_HOST"))?;
+        .ok_or_else(|| missing(AUTHORITY_HOST))?;
     let authority: Url = authority
         .parse()
-        .map_err(|_| Failed::NotTried(format!("AZURE_AUTHORITY_HOST is no URL: {authority}")))?;
+        .map_err(|_| Failed::NotTried(format!("{AUTHORITY_HOST} is no URL: {authority}")))?;
     let assertion =
         assertion.ok_or_else(|| Failed::NotTried("there is no usable service account token".to_owned()))?;
     let request = ExchangeRequest {
@@ -252,11 +251,13 @@ mod tests {
     use super::*;
     use base64::Engine;
     use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+    use std::io::{Read, Write};
+    use std::net::TcpListener;
     use std::sync::atomic::{AtomicU32, Ordering};
 
     fn token(ends_in: i64) -> String {
         let body = format!(
-            r#"{{"iss":"https://i/","sub":"s","aud":["a"],"exp":{}}}"#,
+            r#"{{"iss":"https://127.0.0.1:1/","sub":"s","aud":["a"],"exp":{}}}"#,
             now() + ends_in
         );
         let part = |text: &str| URL_SAFE_NO_PAD.encode(text);
@@ -284,6 +285,56 @@ mod tests {
             assert_eq!(source.read().await.as_ref(), Ok(&fresh));
         }
         assert_eq!(asked.load(Ordering::SeqCst), 1);
+    }
+
+    /// An authority that answers each request with the next of these statuses; 200 with an access token.
+    fn authority(statuses: &'static [u16]) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = format!("http://{}/", listener.local_addr().unwrap());
+        std::thread::spawn(move || {
+            for status in statuses {
+                let (mut stream, _) = listener.accept().unwrap();
+                let mut request = String::new();
+                // The assertion is the last thing of a request, and its signature the last thing of it.
+                while !request.ends_with(&URL_SAFE_NO_PAD.encode("signature")) {
+                    let mut part = [0; 4096];
+                    let length = stream.read(&mut part).unwrap();
+                    request.push_str(&String::from_utf8_lossy(&part[..length]));
+                }
+                let body =
+                    r#"{"access_token": "opaque", "error": "invalid_client", "error_codes": [700213]}"#;
+                let length = body.len();
+                write!(
+                    stream,
+                    "HTTP/1.1 {status} -\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}"
+                )
+                .unwrap();
+            }
+        });
+        address
+    }
+
+    #[tokio::test]
+    async fn what_is_repeated_for_a_rate_is_no_further_try() {
+        for (statuses, tries) in [(&[200, 200, 401][..], 1), (&[401, 200, 200, 401], 2)] {
+            let environment = Environment {
+                client_id: Some("c".to_owned()),
+                tenant_id: Some("t".to_owned()),
+                authority: Some(authority(statuses)),
+                token_file: None,
+            };
+            let input = ProbeInput {
+                repeat: 3,
+                ..ProbeInput::new("scope")
+            };
+            let source = TokenSource::Given {
+                token: token(600),
+                renew: &|| Box::pin(async { None }),
+            };
+            let record = probe(&reqwest::Client::new(), &input, &environment, Some(source)).await;
+            assert_eq!((record.tries, record.attempts.granted), (tries, 2), "{record:?}");
+            assert_eq!(record.attempts.refused_after_grant, 1);
+        }
     }
 
     #[tokio::test]

@@ -12,6 +12,14 @@ use std::collections::BTreeMap;
 pub const API_VERSION: &str = "wi-probe/v1";
 /// The variable that carries the input, JSON.
 pub const INPUT_VARIABLE: &str = "WI_PROBE_INPUT";
+/// The variable of the webhook that holds the client id.
+pub const CLIENT_ID: &str = "AZURE_CLIENT_ID";
+/// The variable of the webhook that holds the tenant.
+pub const TENANT_ID: &str = "AZURE_TENANT_ID";
+/// The variable of the webhook that holds the authority.
+pub const AUTHORITY_HOST: &str = "AZURE_AUTHORITY_HOST";
+/// The variable of the webhook that names the file with the token.
+pub const TOKEN_FILE: &str = "AZURE_FEDERATED_TOKEN_FILE";
 /// The longest text that a kubelet takes over from a termination message file.
 pub const TERMINATION_MESSAGE_LIMIT: usize = 4096;
 
@@ -58,16 +66,16 @@ pub struct SecretInput {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Environment {
-    /// `AZURE_CLIENT_ID`.
+    /// [`CLIENT_ID`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub client_id: Option<String>,
-    /// `AZURE_TENANT_ID`.
+    /// [`TENANT_ID`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tenant_id: Option<String>,
-    /// `AZURE_AUTHORITY_HOST`.
+    /// [`AUTHORITY_HOST`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub authority: Option<String>,
-    /// `AZURE_FEDERATED_TOKEN_FILE`.
+    /// [`TOKEN_FILE`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub token_file: Option<String>,
 }
@@ -95,9 +103,9 @@ pub struct ProbeRecord {
     /// The secrets that must be refused, in the order of the input.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub forbidden: Vec<SecretRecord>,
-    /// How often the exchange was tried.
+    /// How often the exchange was tried until it ended so; what is repeated for a rate is no further try.
     pub tries: u32,
-    /// How those tries ended.
+    /// How the tries and the repetitions ended.
     #[serde(default)]
     pub attempts: Attempts,
     /// How long all of it took, in milliseconds.
@@ -106,7 +114,7 @@ pub struct ProbeRecord {
     pub clock: i64,
 }
 
-/// How all tries of the exchange ended.
+/// How all exchanges ended.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Attempts {

@@ -1,6 +1,6 @@
 //! What the issuer publishes and what became of the exchange, as the probes saw them.
 
-use super::{Place, explained_by, first_failed, records, refusal};
+use super::{Place, explained_by, first_failed, kubectl, records, refusal, time};
 use crate::facts::{Facts, Known};
 use crate::finding::{Finding, FindingCode, Verdict};
 use wi_probe::ProbeRecord;
@@ -22,9 +22,14 @@ pub(super) fn discovery(facts: &Facts) -> Vec<Finding> {
             FindingCode::DiscoveryIssuerDiffers,
             grave(record),
             &claims.issuer,
-            "the discovery document names another issuer than the token",
+            "the discovery document names another issuer than the token: it is a copy of another one, or the cluster was given a new issuer since",
         )
-        .compared("issuer", Some(&claims.issuer), Some(issuer), "discovery document"),
+        .compared("issuer", Some(&claims.issuer), Some(issuer), "discovery document")
+        .fix(format!(
+            "{} get --raw /.well-known/openid-configuration  # publish this at {}/.well-known/openid-configuration",
+            kubectl(facts),
+            claims.issuer.trim_end_matches('/')
+        )),
         DiscoveryOutcome::Published {
             key_ids, jwks_uri, ..
         } => {
@@ -117,6 +122,10 @@ pub(super) fn findings(facts: &Facts, before: &[Finding]) -> Vec<Finding> {
                 "here",
                 format!("nothing could be tried from here: {why}"),
             )
+            .fix(format!(
+                "{} --from pod  # or ask for the right to create tokens of service accounts",
+                super::verify_command(facts)
+            ))
             .because(explained_by(before, FindingCode::ProbeFailed)),
         );
     }
@@ -174,7 +183,7 @@ fn time_or_patience(
         return None;
     };
     if refusal::is_about_time(refused) {
-        return time(facts, place, record, refused);
+        return time::finding(facts, place, record, refused, before);
     }
     let is_right = before
         .iter()
@@ -192,47 +201,6 @@ fn time_or_patience(
         )
         .fix(super::wait_command(facts)),
     )
-}
-
-/// How far a clock may be off before it is a cause, in seconds; Entra allows for about as much.
-const TOLERATED_SKEW: i64 = 300;
-
-fn time(facts: &Facts, place: Place, record: &ProbeRecord, refused: &EntraRefusal) -> Option<Finding> {
-    let entra = refusal::time_of_entra(refused);
-    let skew = entra.map_or(0, |entra| record.clock - entra);
-    let whose = match place {
-        Place::Pod => "the node that the probe ran on",
-        Place::Here => "this machine",
-    };
-    if skew.abs() > TOLERATED_SKEW {
-        let how = if skew > 0 { "ahead of" } else { "behind" };
-        let (entra, here) = (entra.unwrap_or_default().to_string(), record.clock.to_string());
-        return Some(
-            Finding::new(
-                FindingCode::ClockSkew,
-                Verdict::Fail,
-                whose,
-                format!("the clock of {whose} is {} s {how} Entra's", skew.abs()),
-            )
-            .compared("seconds since 1970", Some(&entra), Some(&here), "Entra's answer")
-            .fix("chronyc makestep  # on the node; and see why it does not keep time"),
-        );
-    }
-    let AssertionOutcome::Read(claims) = &record.assertion else {
-        return None;
-    };
-    let end = claims.expires_at?;
-    (end < record.clock).then(|| {
-        let (end, clock) = (end.to_string(), record.clock.to_string());
-        Finding::new(
-            FindingCode::TokenExpired,
-            Verdict::Fail,
-            facts.account.to_string(),
-            "the service account token is past its end: the kubelet did not renew it, or the application kept an old one",
-        )
-        .compared("end, seconds since 1970", Some(&format!("after {clock}")), Some(&end), "token")
-        .fix("restart the workload, and let it read the token file anew each time")
-    })
 }
 
 /// The rate, when exchanges failed after one was granted.

@@ -54,7 +54,11 @@ fn absent(facts: &Facts, azure: &AzureFacts, client_id: &str) -> Finding {
             ),
         )
         .compared("client id", Some(&identity.client_id), Some(client_id), source)
-        .fix(annotate_command(facts, CLIENT_ID_ANNOTATION, &identity.client_id));
+        .fix(annotate_command(
+            facts,
+            CLIENT_ID_ANNOTATION,
+            Some(&identity.client_id),
+        ));
     }
     if let Some(finding) = intended(facts, client_id).filter(|_| !is_granted(facts)) {
         return finding;
@@ -100,7 +104,11 @@ pub(super) fn intended(facts: &Facts, client_id: &str) -> Option<Finding> {
                 facts.account
             ),
         )
-        .fix(annotate_command(facts, CLIENT_ID_ANNOTATION, &intended.client_id)),
+        .fix(annotate_command(
+            facts,
+            CLIENT_ID_ANNOTATION,
+            Some(&intended.client_id),
+        )),
     )
 }
 
@@ -122,6 +130,10 @@ fn tenant(facts: &Facts, identity: &IdentityFacts) -> Option<Finding> {
             Some(found),
             "server-side dry run of a labelled pod",
         )
-        .fix(annotate_command(facts, TENANT_ID_ANNOTATION, &identity.tenant_id)),
+        .fix(annotate_command(
+            facts,
+            TENANT_ID_ANNOTATION,
+            Some(&identity.tenant_id),
+        )),
     )
 }

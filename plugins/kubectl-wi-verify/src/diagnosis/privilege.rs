@@ -153,20 +153,19 @@ fn wide_assignments(facts: &Facts) -> Vec<Finding> {
 }
 
 fn principal(facts: &Facts) -> &str {
-    identity(facts).map_or("PRINCIPAL", |identity| &identity.principal_id)
+    facts
+        .identity()
+        .map_or("PRINCIPAL", |identity| &identity.principal_id)
 }
 
 fn identity_name(facts: &Facts) -> &str {
-    identity(facts).map_or("IDENTITY", |identity| &identity.name)
+    facts.identity().map_or("IDENTITY", |identity| &identity.name)
 }
 
 fn identity_group(facts: &Facts) -> &str {
     // /subscriptions/S/resourceGroups/G/…
-    identity(facts)
+    facts
+        .identity()
         .and_then(|identity| identity.id.split('/').nth(4))
         .unwrap_or("GROUP")
-}
-
-fn identity(facts: &Facts) -> Option<&crate::facts::IdentityFacts> {
-    facts.azure.known()?.identity.known()?.as_ref()
 }

@@ -60,12 +60,12 @@ pub(super) fn time_of_entra(refused: &EntraRefusal) -> Option<i64> {
 pub(super) fn candidates(refused: &EntraRefusal) -> Vec<FindingCode> {
     use FindingCode::{
         AudienceMismatch, AuthorityMismatch, ClientIdDiffers, ClientIdIsPrincipal, ClientIdUnknown,
-        ClockSkew, DiscoveryIssuerDiffers, DiscoveryUnreachable, IssuerDisabled, IssuerMismatch,
-        KeyNotPublished, NoFederatedCredential, SubjectMismatch, TenantMismatch, TokenExpired,
-        TrustPropagating,
+        ClockSkew, DiscoveryIssuerDiffers, DiscoveryUnreachable, InjectionIncomplete, IssuerDisabled,
+        IssuerMismatch, KeyNotPublished, NoFederatedCredential, SubjectMismatch, TenantMismatch,
+        TokenExpired, TrustPropagating,
     };
     if is_about_time(refused) {
-        return vec![ClockSkew, TokenExpired];
+        return vec![ClockSkew, InjectionIncomplete, TokenExpired];
     }
     match kind(refused) {
         Kind::Issuer => vec![
@@ -75,6 +75,7 @@ pub(super) fn candidates(refused: &EntraRefusal) -> Vec<FindingCode> {
             KeyNotPublished,
         ],
         Kind::Other => vec![
+            InjectionIncomplete,
             ClientIdIsPrincipal,
             ClientIdUnknown,
             AuthorityMismatch,
@@ -95,6 +96,7 @@ pub(super) fn candidates(refused: &EntraRefusal) -> Vec<FindingCode> {
                 AudienceMismatch,
                 IssuerDisabled,
                 ClientIdDiffers,
+                InjectionIncomplete,
                 TrustPropagating,
             ];
             std::iter::once(first).chain(rest).collect()

@@ -244,7 +244,7 @@ fn not_tried(facts: &Facts, secret: &SecretName, cause: Option<FindingCode>) -> 
 }
 
 fn vault<'a>(facts: &'a Facts, secret: &SecretName) -> Option<&'a VaultFacts> {
-    facts.azure.known()?.vaults.get(&secret.vault)?.known()?.as_ref()
+    facts.vault(&secret.vault)
 }
 
 fn roles<'a>(facts: &'a Facts, secret: &SecretName) -> Option<&'a RoleFacts> {

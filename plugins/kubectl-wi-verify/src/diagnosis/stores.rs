@@ -1,6 +1,6 @@
 //! Objects of the Secrets Store driver and of External Secrets that use the account, and where they point.
 
-use super::{annotated_client, names, quoted};
+use super::{annotated_client, names, place};
 use crate::facts::workload::{ProviderClassFacts, StoreFacts, Surroundings};
 use crate::facts::{AccountFacts, Facts, SecretName};
 use crate::finding::{Finding, FindingCode, Verdict};
@@ -77,9 +77,8 @@ fn provider_class(facts: &Facts, class: &ProviderClassFacts) -> Option<Finding> 
         );
     }
     Some(finding.fix(format!(
-        "kubectl --context {} -n {} edit {subject}  # spec.parameters, and the chart's values",
-        quoted(&facts.context),
-        facts.account.namespace
+        "kubectl {} edit {subject}  # spec.parameters, and the chart's values",
+        place(facts)
     )))
 }
 
@@ -87,7 +86,7 @@ fn secret_store(facts: &Facts, store: &StoreFacts) -> Option<Finding> {
     let finding = |verdict, message: String| {
         Finding::new(FindingCode::SecretStoreDiffers, verdict, &store.name, message)
     };
-    let account = facts.cluster.account.known().and_then(Option::as_ref);
+    let account = facts.account_facts();
     let annotated = account.and_then(|account: &AccountFacts| account.tenant_id.as_deref());
     let found = store.tenant_id.as_deref();
     let finding = if store.auth_type.as_deref() != Some("WorkloadIdentity") {
@@ -135,12 +134,7 @@ fn secret_store(facts: &Facts, store: &StoreFacts) -> Option<Finding> {
         )
         .compared("vaultUrl", wanted, Some(url), &store.name)
     };
-    Some(finding.fix(format!(
-        "kubectl --context {} -n {} edit {}",
-        quoted(&facts.context),
-        facts.account.namespace,
-        store.name
-    )))
+    Some(finding.fix(format!("kubectl {} edit {}", place(facts), store.name)))
 }
 
 /// Whether secrets were named and none of them is in this vault.
@@ -157,11 +151,8 @@ fn vault_of(url: &str) -> &str {
 
 /// The tenant of the identity, as Azure names it, else as pods would have it.
 fn tenant(facts: &Facts) -> Option<&str> {
-    let identity = facts
-        .azure
-        .known()
-        .and_then(|azure| azure.identity.known()?.as_ref());
-    identity
+    facts
+        .identity()
         .map(|identity| identity.tenant_id.as_str())
         .or_else(|| super::injection(facts)?.tenant_id.as_deref())
 }

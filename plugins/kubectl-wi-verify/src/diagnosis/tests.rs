@@ -3,12 +3,14 @@
 mod access;
 mod chain;
 mod federation;
+mod time;
+mod webhook;
 mod workload;
 
 use super::diagnose;
 use crate::facts::{
     AccountFacts, AksFacts, AssignmentFacts, AzureFacts, ClusterFacts, CredentialFacts, DryRun, Expected,
-    Facts, IdentityFacts, Injection, Known, OtherAccount, RoleFacts, SecretName, VaultFacts,
+    Facts, IdentityFacts, Injection, Known, OtherAccount, RoleFacts, SecretName, VaultFacts, WebhookFacts,
 };
 use crate::finding::{Finding, FindingCode, Verdict};
 use crate::report::Report;
@@ -81,6 +83,13 @@ fn record() -> ProbeRecord {
     }
 }
 
+fn a_webhook(name: &str, left_out_by: Option<&str>) -> WebhookFacts {
+    WebhookFacts {
+        name: name.into(),
+        left_out_by: left_out_by.map(str::to_owned),
+    }
+}
+
 fn healthy() -> Facts {
     let secret = SecretName {
         vault: "kv-central".into(),
@@ -106,7 +115,7 @@ fn healthy() -> Facts {
             server: "https://a.hcp.westeurope.azmk8s.io/".into(),
             issuer: Known::Known(ISSUER.into()),
             account: Known::Known(Some(AccountFacts { client_id: Some(CLIENT.into()), ..AccountFacts::default() })),
-            webhooks: Known::Known(vec!["azure-wi-webhook/mutation".into()]),
+            webhooks: Known::Known(vec![a_webhook("azure-wi-webhook/mutation", None)]),
             dry_run: Known::Known(DryRun::Admitted(Injection {
                 client_id: Some(CLIENT.into()),
                 tenant_id: Some("t".into()),
@@ -220,6 +229,22 @@ fn credential(facts: &mut Facts) -> &mut CredentialFacts {
         Known::Known(credentials) => &mut credentials[0],
         Known::Unknown(_) => panic!("credentials were read"),
     }
+}
+
+/// What the dry run said is added to pods.
+fn injection(facts: &mut Facts) -> &mut Injection {
+    match &mut facts.cluster.dry_run {
+        Known::Known(DryRun::Admitted(injection)) => injection,
+        _ => panic!("the pod was admitted"),
+    }
+}
+
+/// The finding with this code.
+fn found(report: &Report, code: FindingCode) -> &Finding {
+    let mut findings = report.findings.iter();
+    findings
+        .find(|it| it.code == code)
+        .unwrap_or_else(|| panic!("no {code}"))
 }
 
 fn cause(report: &Report) -> (FindingCode, &Finding) {

@@ -1,10 +1,14 @@
 //! The service account, and what the webhook makes of a labelled pod that runs as it.
 
-use super::{explained_by, is_granted, quoted, setup_command, update_command};
-use crate::facts::{AccountFacts, DryRun, Facts, Injection, Known};
+use super::{
+    annotate_command, explained_by, is_granted, kubectl, place, quoted, setup_command, update_command,
+};
+use crate::facts::{AccountFacts, DryRun, Facts, Injection, Known, WebhookFacts};
 use crate::finding::{Finding, FindingCode, Verdict};
+use aks_shared::injection::{AUTHORITY_HOST, CLIENT_ID, TENANT_ID, TOKEN_FILE};
 use aks_shared::labels::{CLIENT_ID_ANNOTATION, TENANT_ID_ANNOTATION, USE_LABEL};
 
+const AUDIENCE: &str = "audience of the token";
 const DRY_RUN: &str = "server-side dry run of a labelled pod";
 
 pub(super) fn account(facts: &Facts) -> Vec<Finding> {
@@ -98,17 +102,18 @@ fn annotation(facts: &Facts, account: &AccountFacts) -> Finding {
 pub(super) fn injection(facts: &Facts, before: &[Finding]) -> Vec<Finding> {
     let webhooks = facts.cluster.webhooks.known();
     let mut findings = Vec::new();
-    if let Some(several) = webhooks
-        && several.len() > 1
-    {
+    let acting = webhooks.into_iter().flatten();
+    let acting = acting.filter(|webhook| webhook.left_out_by.is_none());
+    let acting: Vec<&str> = acting.map(|webhook| webhook.name.as_str()).collect();
+    if acting.len() > 1 {
         findings.push(
             Finding::new(
                 FindingCode::WebhookDuplicate,
                 Verdict::Warn,
-                several.join(", "),
+                acting.join(", "),
                 "more than one workload identity webhook mutates pods; whichever comes last wins",
             )
-            .fix("keep the AKS add-on and remove the other: helm uninstall workload-identity-webhook -n azure-workload-identity-system"),
+            .fix(format!("keep the AKS add-on and remove the other: helm --kube-context {} uninstall workload-identity-webhook -n azure-workload-identity-system", quoted(&facts.context))),
         );
     }
     let admitted = match &facts.cluster.dry_run {
@@ -126,20 +131,32 @@ pub(super) fn injection(facts: &Facts, before: &[Finding]) -> Vec<Finding> {
     if admitted.is_empty() {
         findings.push(match webhooks {
             Some(none) if none.is_empty() => missing(facts),
-            Some(_) | None => Finding::new(
-                FindingCode::InjectionMissing,
-                Verdict::Fail,
-                &facts.account.namespace,
-                "a labelled pod stays as it is: the webhook is installed and does not act on this namespace",
-            )
-            .compared("AZURE_FEDERATED_TOKEN_FILE", Some("set by the webhook"), None, DRY_RUN)
-            .fix("kubectl get mutatingwebhookconfigurations -o yaml  # namespaceSelector and objectSelector of azure-wi-webhook"),
+            Some(_) | None => idle(facts, webhooks.map_or(&[], Vec::as_slice)),
         });
         return findings;
     }
     findings.push(injected(facts, admitted));
     findings.extend(authority(facts, admitted));
     findings
+}
+
+/// That the webhook is installed and does not do anything.
+fn idle(facts: &Facts, webhooks: &[WebhookFacts]) -> Finding {
+    let left_out = webhooks.iter().map(|webhook| webhook.left_out_by.as_deref());
+    let left_out: Option<Vec<&str>> = left_out.collect();
+    let selector = left_out.and_then(|selectors| selectors.first().copied());
+    let why = selector.map_or_else(
+        || "does not act on this namespace".to_owned(),
+        |selector| format!("its {selector} leaves it out"),
+    );
+    Finding::new(
+        FindingCode::InjectionMissing,
+        Verdict::Fail,
+        &facts.account.namespace,
+        format!("a labelled pod stays as it is: the webhook is installed and {why}"),
+    )
+    .compared(TOKEN_FILE, Some("set by the webhook"), None, DRY_RUN)
+    .fix(format!("{} get mutatingwebhookconfigurations -o yaml  # namespaceSelector and objectSelector of azure-wi-webhook", kubectl(facts)))
 }
 
 /// The sign-in address that pods get against that of the cloud that Azure was read from.
@@ -161,8 +178,11 @@ fn authority(facts: &Facts, injection: &Injection) -> Option<Finding> {
             &facts.context,
             format!("the webhook sends pods to {found} to sign in, and the identity lives at {wanted}"),
         )
-        .compared("AZURE_AUTHORITY_HOST", Some(wanted), Some(found), DRY_RUN)
-        .fix("kubectl get configmap -A -l azure-workload-identity.io/system=true -o yaml  # AZURE_ENVIRONMENT is that of another cloud"),
+        .compared(AUTHORITY_HOST, Some(wanted), Some(found), DRY_RUN)
+        .fix(format!(
+            "{}  # AZURE_ENVIRONMENT is that of another cloud",
+            settings_command(facts)
+        )),
     )
 }
 
@@ -219,51 +239,82 @@ fn refused(facts: &Facts, message: &str, cause: Option<FindingCode>) -> Finding 
     if cause.is_some() {
         finding
     } else if by_webhook {
-        finding.fix("kubectl get pods,endpointslices -A -l azure-workload-identity.io/system=true  # is the webhook running?")
+        finding.fix(format!("{} get pods,endpointslices -A -l azure-workload-identity.io/system=true  # is the webhook running?", kubectl(facts)))
     } else {
         finding.fix(format!(
-            "kubectl --context {} -n {} describe quota,limitrange  # or satisfy the policy that the message names",
-            quoted(&facts.context),
-            facts.account.namespace
+            "kubectl {} describe quota,limitrange  # or satisfy the policy that the message names",
+            place(facts)
         ))
     }
 }
 
 fn injected(facts: &Facts, injection: &Injection) -> Finding {
-    let account = facts.cluster.account.known().and_then(Option::as_ref);
-    let wanted = account.and_then(|account| account.client_id.as_deref());
-    let tenant = account.and_then(|account| account.tenant_id.as_deref());
-    let same = |wanted: Option<&str>, found: Option<&str>| wanted.is_none() || wanted == found;
-    let complete = injection.token_file.is_some()
-        && injection.audience.is_some()
-        && injection.tenant_id.is_some()
-        && injection.authority.is_some()
-        && same(wanted, injection.client_id.as_deref())
-        && same(tenant, injection.tenant_id.as_deref());
-    let (code, verdict, message) = if complete {
-        (
+    let account = facts.account_facts();
+    let wanted_client = account.and_then(|account| account.client_id.as_deref());
+    let wanted_tenant = account.and_then(|account| account.tenant_id.as_deref());
+    let settings = [
+        (CLIENT_ID, wanted_client, injection.client_id.as_deref()),
+        (TENANT_ID, wanted_tenant, injection.tenant_id.as_deref()),
+        (AUTHORITY_HOST, None, injection.authority.as_deref()),
+        (TOKEN_FILE, None, injection.token_file.as_deref()),
+        (AUDIENCE, None, injection.audience.as_deref()),
+    ];
+    let mut wrong = settings.iter().filter(|(name, wanted, found)| match wanted {
+        Some(_) => wanted != found,
+        // An account without a client id is a finding of its own.
+        None => *name != CLIENT_ID && found.is_none(),
+    });
+    let first = wrong.next();
+    let finding = match first {
+        None => Finding::new(
             FindingCode::InjectionOk,
             Verdict::Pass,
+            &facts.account.namespace,
             "the webhook gives labelled pods a token and the settings to use it",
-        )
-    } else {
-        (
-            FindingCode::InjectionIncomplete,
-            Verdict::Fail,
-            "the webhook injects less, or something else, than the service account asks for",
-        )
+        ),
+        Some((first, _, found)) => {
+            let names = std::iter::once(*first).chain(wrong.map(|(name, ..)| *name));
+            Finding::new(
+                FindingCode::InjectionIncomplete,
+                Verdict::Fail,
+                &facts.account.namespace,
+                format!(
+                    "labelled pods get less, or something else, than the service account asks for: {}",
+                    names.collect::<Vec<_>>().join(", ")
+                ),
+            )
+            .fix(completion(facts, injection, first, *found))
+        }
     };
-    Finding::new(code, verdict, &facts.account.namespace, message)
-        .compared("AZURE_CLIENT_ID", wanted, injection.client_id.as_deref(), DRY_RUN)
-        .compared("AZURE_TENANT_ID", tenant, injection.tenant_id.as_deref(), DRY_RUN)
-        .compared("AZURE_AUTHORITY_HOST", None, injection.authority.as_deref(), DRY_RUN)
-        .compared("AZURE_FEDERATED_TOKEN_FILE", None, injection.token_file.as_deref(), DRY_RUN)
-        .compared("audience of the token", None, injection.audience.as_deref(), DRY_RUN)
-        .fixes_when(!complete, &format!("check the annotation {TENANT_ID_ANNOTATION} and the webhook's settings: kubectl get configmap -A -l azure-workload-identity.io/system=true -o yaml"))
+    settings.iter().fold(finding, |finding, (name, wanted, found)| {
+        finding.compared(name, *wanted, *found, DRY_RUN)
+    })
 }
 
-impl Finding {
-    fn fixes_when(self, needed: bool, fix: &str) -> Self {
-        if needed { self.fix(fix) } else { self }
+/// The command that shows the webhook's settings.
+fn settings_command(facts: &Facts) -> String {
+    format!(
+        "{} get configmap -A -l azure-workload-identity.io/system=true -o yaml",
+        kubectl(facts)
+    )
+}
+
+/// What makes the injection complete, by the first setting that is not as it should be.
+fn completion(facts: &Facts, injection: &Injection, name: &str, found: Option<&str>) -> String {
+    let by_another = |variable: &str| {
+        format!(
+            "{} get mutatingwebhookconfigurations  # which of them, or which policy, sets {variable} in pods? The webhook leaves alone what is there",
+            kubectl(facts)
+        )
+    };
+    match (name, found) {
+        (TENANT_ID, None) => format!(
+            "{}  # an empty one counts; without any the webhook's own tenant does",
+            annotate_command(facts, TENANT_ID_ANNOTATION, None)
+        ),
+        (CLIENT_ID | TENANT_ID, Some(_)) => by_another(name),
+        // The file is there, and it is no token that the kubelet renews.
+        (AUDIENCE, None) if injection.token_file.is_some() => by_another(TOKEN_FILE),
+        _ => format!("{}  # the webhook's settings", settings_command(facts)),
     }
 }

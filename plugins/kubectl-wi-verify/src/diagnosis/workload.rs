@@ -1,7 +1,7 @@
 //! What is particular to the workload, to its pods, and to what else uses the service account.
 
-use super::{annotated_client, names, quoted, stores};
-use crate::facts::workload::{CREDENTIALS, ContainerFacts, PodFacts};
+use super::{annotated_client, names, place, stores};
+use crate::facts::workload::{CREDENTIALS, ContainerFacts, POD_IDENTITY_LABEL, PodFacts, SKIP_ANNOTATION};
 use crate::facts::{Facts, Injection, Known, WorkloadFacts};
 use crate::finding::{Finding, FindingCode, Verdict};
 use aks_shared::injection::{AUTHORITY_HOST, CLIENT_ID, TENANT_ID, TOKEN_FILE};
@@ -52,7 +52,7 @@ fn label(facts: &Facts, workload: &WorkloadFacts) -> Option<Finding> {
     if found == Some("true") {
         return None;
     }
-    let on_account = facts.cluster.account.known().and_then(Option::as_ref);
+    let on_account = facts.account_facts();
     let elsewhere = if on_account.is_some_and(|account| account.has_use_label) {
         "; it stands on the service account, where it does nothing"
     } else {
@@ -88,9 +88,8 @@ fn label_fix(facts: &Facts, workload: &WorkloadFacts) -> String {
         _ => return format!("make the pod anew with the label {USE_LABEL}: \"true\""),
     };
     format!(
-        "kubectl --context {} -n {} patch {} --type merge -p '{patch}'",
-        quoted(&facts.context),
-        facts.account.namespace,
+        "kubectl {} patch {} --type merge -p '{patch}'",
+        place(facts),
         workload.name
     )
 }
@@ -116,8 +115,10 @@ fn skipped(workload: &WorkloadFacts) -> Option<Finding> {
             &workload.name,
             format!("containers get neither token nor settings, as an annotation says so: {names}"),
         )
-        .compared("azure.workload.identity/skip-containers", None, Some(&names), TEMPLATE)
-        .fix("take the containers that need the identity out of the annotation azure.workload.identity/skip-containers"),
+        .compared(SKIP_ANNOTATION, None, Some(&names), TEMPLATE)
+        .fix(format!(
+            "take the containers that need the identity out of the annotation {SKIP_ANNOTATION}"
+        )),
     )
 }
 
@@ -169,9 +170,8 @@ fn preset_variable(
         )
         .compared(name, wanted, Some(found), TEMPLATE)
         .fix(format!(
-            "kubectl --context {} -n {} set env {} -c {} {name}-  # and take it out of the chart's values",
-            quoted(&facts.context),
-            facts.account.namespace,
+            "kubectl {} set env {} -c {} {name}-  # and take it out of the chart's values",
+            place(facts),
             workload.name,
             container.name
         )),
@@ -238,9 +238,8 @@ fn outdated(facts: &Facts, pods: &[PodFacts]) -> Option<Finding> {
         )
         .compared(CLIENT_ID, wanted, first.client_id.as_deref(), format!("pod {}", first.name))
         .fix(format!(
-            "kubectl --context {} -n {} rollout restart {what}",
-            quoted(&facts.context),
-            facts.account.namespace
+            "kubectl {} rollout restart {what}",
+            place(facts)
         )),
     )
 }
@@ -261,8 +260,8 @@ fn pod_identity(facts: &Facts) -> Option<Finding> {
     }
     let objects = names(objects.iter().map(String::as_str));
     let what = match (label, objects.as_str()) {
-        (Some(label), "") => format!("the label aadpodidbinding={label}"),
-        (Some(label), objects) => format!("the label aadpodidbinding={label} and {objects}"),
+        (Some(label), "") => format!("the label {POD_IDENTITY_LABEL}={label}"),
+        (Some(label), objects) => format!("the label {POD_IDENTITY_LABEL}={label} and {objects}"),
         (None, objects) => objects.to_owned(),
     };
     Some(
@@ -273,9 +272,8 @@ fn pod_identity(facts: &Facts) -> Option<Finding> {
             format!("something of the retired pod-managed identity is left over: {what}"),
         )
         .fix(format!(
-            "kubectl --context {} -n {} delete azureidentitybindings,azureidentities --all  # and remove the label aadpodidbinding",
-            quoted(&facts.context),
-            facts.account.namespace
+            "kubectl {} delete azureidentitybindings,azureidentities --all  # and remove the label {POD_IDENTITY_LABEL}",
+            place(facts)
         )),
     )
 }

@@ -12,8 +12,6 @@ use aks_shared::labels::{CLUSTER_TAG, SUBJECT_TAG};
 use futures::future::join_all;
 use std::collections::{BTreeMap, BTreeSet};
 
-const IDENTITY_TYPE: &str = "microsoft.managedidentity/userassignedidentities";
-
 /// What can be asked before anybody knows which identity the account names.
 pub struct Beforehand {
     cluster: Known<Option<ManagedCluster>>,
@@ -36,39 +34,13 @@ pub async fn gather(
     secrets: &[SecretName],
 ) -> AzureFacts {
     let Beforehand { cluster, vaults } = beforehand;
-    let nearby = cluster
-        .known()
-        .and_then(Option::as_ref)
-        .map(|cluster| &cluster.id);
-    let (identity, mistaken, intended) = match client_id {
-        Some(client_id) => match identities(azure, nearby, account, client_id).await {
-            Ok(found) => {
-                let by = |field: fn(&IdentityFacts) -> &str| {
-                    let mut named = found.named.iter();
-                    named
-                        .find(|identity| field(identity).eq_ignore_ascii_case(client_id))
-                        .cloned()
-                };
-                let identity = by(|identity| &identity.client_id);
-                let intended = found
-                    .intended
-                    .filter(|intended| identity.as_ref() != Some(intended));
-                (
-                    Known::Known(identity),
-                    by(|identity| &identity.principal_id),
-                    intended,
-                )
-            }
-            Err(error) => (Known::Unknown(super::one_line(&error)), None, None),
-        },
-        None => (
-            Known::Unknown("the service account names none".to_owned()),
-            None,
-            None,
-        ),
-    };
-    let found = identity.known().and_then(Option::as_ref);
-    let (credentials, roles) = match found {
+    let nearby = cluster.found().map(|cluster| &cluster.id);
+    let Identities {
+        identity,
+        mistaken,
+        intended,
+    } = identities(azure, nearby, account, client_id).await;
+    let (credentials, roles) = match identity.found() {
         Some(identity) => tokio::join!(
             credentials(azure, identity),
             roles(azure, identity, &vaults, secrets)
@@ -77,10 +49,7 @@ pub async fn gather(
     };
     AzureFacts {
         authority: Some(azure.cloud.authority.to_string()),
-        cluster: match cluster {
-            Known::Known(cluster) => Known::Known(cluster.map(aks_facts)),
-            Known::Unknown(why) => Known::Unknown(why),
-        },
+        cluster: cluster.map(|cluster| cluster.map(aks_facts)),
         identity,
         mistaken,
         intended,
@@ -105,26 +74,61 @@ async fn aks_cluster(azure: &Azure, host: &str) -> Known<Option<ManagedCluster>>
     }
 }
 
-/// What is found of an account's identity.
-#[derive(Default)]
+/// The identities that have to do with an account.
 struct Identities {
-    /// Those whose client id or principal id the account names.
-    named: Vec<IdentityFacts>,
-    /// The one that setup tagged as this account's.
+    /// The one whose client id it names.
+    identity: Known<Option<IdentityFacts>>,
+    /// The one whose principal id it names.
+    mistaken: Option<IdentityFacts>,
+    /// The one that setup tagged as its own, when that is another than it names.
     intended: Option<IdentityFacts>,
 }
 
-/// Identities whose client id or principal id is `id`: first those of the cluster's own group, where setup puts
-/// them, then wherever Resource Graph or the lists find them.
 async fn identities(
     azure: &Azure,
     nearby: Option<&ArmId>,
     account: &ServiceAccountRef,
-    id: &str,
-) -> Result<Identities, ArmError> {
-    let matches = |identity: &ManagedIdentity| {
-        identity.client_id.eq_ignore_ascii_case(id) || identity.principal_id.eq_ignore_ascii_case(id)
+    client_id: Option<&str>,
+) -> Identities {
+    let found = match client_id {
+        Some(id) => search(azure, nearby, account, id)
+            .await
+            .map(|found| (id, found))
+            .map_err(|error| super::one_line(&error)),
+        None => Err("the service account names none".to_owned()),
     };
+    let (id, (named, intended)) = match found {
+        Ok(found) => found,
+        Err(why) => {
+            return Identities {
+                identity: Known::Unknown(why),
+                mistaken: None,
+                intended: None,
+            };
+        }
+    };
+    let by = |field: fn(&IdentityFacts) -> &str| {
+        let mut named = named.iter();
+        named
+            .find(|identity| field(identity).eq_ignore_ascii_case(id))
+            .cloned()
+    };
+    let identity = by(|identity| &identity.client_id);
+    Identities {
+        mistaken: by(|identity| &identity.principal_id),
+        intended: intended.filter(|intended| identity.as_ref() != Some(intended)),
+        identity: Known::Known(identity),
+    }
+}
+
+/// The identities whose client id or principal id is `id`, and the one that setup tagged as the account's: first in the
+/// cluster's own group, where setup puts them, then wherever Resource Graph or the lists find them.
+async fn search(
+    azure: &Azure,
+    nearby: Option<&ArmId>,
+    account: &ServiceAccountRef,
+    id: &str,
+) -> Result<(Vec<IdentityFacts>, Option<IdentityFacts>), ArmError> {
     let mut intended = None;
     if let Some(cluster) = nearby
         && let Ok(all) = azure
@@ -138,55 +142,12 @@ async fn identities(
                 && tag(CLUSTER_TAG) == Some(cluster.canonical().as_str())
         };
         intended = all.iter().find(is_made_for).cloned().map(identity_facts);
-        if let Some(found) = all.into_iter().find(matches) {
-            return Ok(Identities {
-                named: vec![identity_facts(found)],
-                intended,
-            });
+        if let Some(found) = all.into_iter().find(|identity| identity.has_id(id)) {
+            return Ok((vec![identity_facts(found)], intended));
         }
     }
-    let mut named = identities_by_graph(azure, id).await;
-    if named.is_empty() {
-        let subscriptions = if azure.subscriptions.is_empty() {
-            azure.arm.subscriptions().await?
-        } else {
-            azure.subscriptions.clone()
-        };
-        for subscription in subscriptions {
-            let all = azure.arm.identities_of_subscription(&subscription).await?;
-            named.extend(all.into_iter().filter(matches).map(identity_facts));
-        }
-    }
-    Ok(Identities { named, intended })
-}
-
-/// What Resource Graph finds. It lags behind and may be closed to the caller: nothing found means nothing.
-async fn identities_by_graph(azure: &Azure, id: &str) -> Vec<IdentityFacts> {
-    let id: String = id
-        .chars()
-        .filter(|c| c.is_ascii_alphanumeric() || *c == '-')
-        .collect();
-    let query = format!(
-        "Resources | where type =~ '{IDENTITY_TYPE}' | where properties.clientId =~ '{id}' or properties.principalId =~ '{id}' | project id"
-    );
-    let rows = azure
-        .arm
-        .query(&query, &azure.subscriptions)
-        .await
-        .unwrap_or_default();
-    let mut found = Vec::new();
-    for row in rows {
-        let id = row
-            .get("id")
-            .and_then(serde_json::Value::as_str)
-            .and_then(|id| id.parse::<ArmId>().ok());
-        if let Some(id) = id
-            && let Ok(Some(identity)) = azure.arm.identity(&id).await
-        {
-            found.push(identity_facts(identity));
-        }
-    }
-    found
+    let named = azure.arm.identities_with(id, &azure.subscriptions).await?;
+    Ok((named.into_iter().map(identity_facts).collect(), intended))
 }
 
 async fn credentials(azure: &Azure, identity: &IdentityFacts) -> Known<Vec<CredentialFacts>> {
@@ -250,7 +211,7 @@ async fn roles(
     secrets: &[SecretName],
 ) -> Vec<RoleFacts> {
     let each = vaults.iter().filter_map(|(name, vault)| {
-        let vault = vault.known()?.as_ref()?;
+        let vault = vault.found()?;
         Some(async move {
             let found = azure
                 .arm

@@ -9,19 +9,22 @@ use aks_shared::labels::{FIELD_MANAGER, MANAGED_BY_LABEL, USE_LABEL};
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Api, PostParams};
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 
 /// The container of the probe's pod.
 pub const CONTAINER: &str = "wi-probe";
 
 /// Labels of the probe and of its pod: none by which a Service, a controller or a network policy of the workload
 /// selects.
-pub fn labels() -> Value {
-    json!({
-        "app.kubernetes.io/name": CONTAINER,
-        MANAGED_BY_LABEL: FIELD_MANAGER,
-        USE_LABEL: "true",
-        "sidecar.istio.io/inject": "false",
-    })
+pub fn labels() -> BTreeMap<String, String> {
+    [
+        ("app.kubernetes.io/name", CONTAINER),
+        (MANAGED_BY_LABEL, FIELD_MANAGER),
+        (USE_LABEL, "true"),
+        ("sidecar.istio.io/inject", "false"),
+    ]
+    .map(|(name, value)| (name.to_owned(), value.to_owned()))
+    .into()
 }
 
 /// What of the probe's pod is not always the same.
@@ -228,7 +231,7 @@ mod tests {
             pod.metadata.annotations.unwrap()["azure.workload.identity/x"],
             "y"
         );
-        assert_eq!(serde_json::to_value(pod.metadata.labels).unwrap(), labels());
+        assert_eq!(pod.metadata.labels, Some(labels()));
     }
 
     #[test]

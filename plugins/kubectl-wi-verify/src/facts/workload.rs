@@ -19,11 +19,11 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 
 /// Names of containers, separated by semicolons, that the webhook leaves alone.
-const SKIP_ANNOTATION: &str = "azure.workload.identity/skip-containers";
+pub(crate) const SKIP_ANNOTATION: &str = "azure.workload.identity/skip-containers";
 /// How long the projected token lives; a pod's own wins over its account's.
 const EXPIRATION_ANNOTATION: &str = "azure.workload.identity/service-account-token-expiration";
 /// The label by which the retired pod-managed identity chose pods.
-const POD_IDENTITY_LABEL: &str = "aadpodidbinding";
+pub(crate) const POD_IDENTITY_LABEL: &str = "aadpodidbinding";
 
 /// A workload by kind and name.
 #[derive(Debug, Clone, PartialEq, Eq)]

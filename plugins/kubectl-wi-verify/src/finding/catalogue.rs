@@ -55,7 +55,7 @@ macro_rules! catalogue {
             }
 
             /// What mends it in general, one sentence; empty where there is nothing to mend. A finding itself
-            /// brings the command with the names filled in.
+            /// brings the command with the names filled in, where there is one.
             pub const fn remedy(self) -> &'static str {
                 match self { $(Self::$variant => $remedy,)* }
             }
@@ -89,10 +89,10 @@ catalogue! {
     SecretStoreDiffers "secret-store-differs" Workload "A secret store of External Secrets that uses this service account points to another tenant or does not use workload identity." "Correct its provider section.";
     InjectionOk "injection-ok" Webhook "The webhook injects token and settings into labelled pods." "";
     WebhookMissing "webhook-missing" Webhook "No workload identity webhook is installed." "Enable workload identity on the cluster.";
-    WebhookDuplicate "webhook-duplicate" Webhook "More than one workload identity webhook is installed." "Keep the AKS add-on and remove the other.";
+    WebhookDuplicate "webhook-duplicate" Webhook "More than one workload identity webhook acts on the pods." "Keep the AKS add-on and remove the other.";
     WebhookRefuses "webhook-refuses" Webhook "Labelled pods are refused at admission." "The message says who refuses: bring the webhook back, or satisfy the policy.";
     InjectionMissing "injection-missing" Webhook "The webhook is installed and yet leaves labelled pods as they are." "Look at the webhook's namespaceSelector and objectSelector.";
-    InjectionIncomplete "injection-incomplete" Webhook "The webhook injects other settings than the service account asks for." "Check the tenant annotation and the webhook's settings.";
+    InjectionIncomplete "injection-incomplete" Webhook "Labelled pods get other settings than the service account asks for, or not all." "Remove an empty tenant annotation, and what sets the variables before the webhook does; check the webhook's settings.";
     InjectionUnknown "injection-unknown" Webhook "What the webhook injects could not be read." "Ask for the right to create pods; the dry run persists nothing.";
     AuthorityMismatch "authority-mismatch" Webhook "Pods are sent to the sign-in address of another cloud than the identity's." "Correct AZURE_ENVIRONMENT in the webhook's settings, or --cloud.";
     IdentityOk "identity-ok" Identity "The managed identity with this client id exists." "";
@@ -108,13 +108,13 @@ catalogue! {
     CredentialsUnknown "credentials-unknown" Federation "The identity's federated credentials could not be read or judged." "Ask for the role Reader on the identity.";
     DiscoveryOk "discovery-ok" Discovery "The issuer publishes its document and the key of the token." "";
     DiscoveryUnreachable "discovery-unreachable" Discovery "The issuer's discovery document or keys could not be fetched." "Reconcile the cluster with az aks update, and wait for some minutes.";
-    DiscoveryIssuerDiffers "discovery-issuer-differs" Discovery "The discovery document names another issuer than the token." "Copy the issuer byte for byte; its trailing slash is part of it.";
+    DiscoveryIssuerDiffers "discovery-issuer-differs" Discovery "The discovery document names another issuer than the token." "Publish the document that the API server serves, unchanged: the issuer counts byte for byte.";
     KeyNotPublished "key-not-published" Discovery "The key that signed the token is not among the published ones." "Restart the workload, so that its pods get tokens of the new key.";
     ProbePodUnavailable "probe-pod-unavailable" Exchange "The probe could not run in a pod; it was tried from here instead." "Ask for the right to create jobs in the namespace.";
     ProbeFailed "probe-failed" Exchange "The probe gave no record, so nothing was proven." "The message says why its pod did not run; --from local tells what can be told without one.";
     TokenMissing "token-missing" Exchange "The pod has no service account token for Entra." "Mend what explains it: label, webhook or annotation.";
     TokenExpired "token-expired" Exchange "The service account token is past its end." "Let the application read the token file anew each time, and restart pods whose kubelet does not renew it.";
-    ClockSkew "clock-skew" Exchange "The clock of the place that the exchange was tried from is wrong." "Set the node's clock.";
+    ClockSkew "clock-skew" Exchange "A clock of the cluster, or of the place that the exchange was tried from, is wrong." "Set that clock.";
     EgressBlocked "egress-blocked" Exchange "Entra is reached from here and not from the cluster." "Let the cluster's egress reach Entra on port 443.";
     TrustPropagating "trust-propagating" Exchange "The federated credential is right and not known everywhere yet." "Wait for some minutes: kubectl wi verify --wait 10m.";
     ExchangeOk "exchange-ok" Exchange "Entra exchanged the service account token for an access token." "";
@@ -158,6 +158,7 @@ impl FindingCode {
                 Self::ClientIdMissing,
                 Self::InjectionIncomplete,
             ],
+            Self::TokenExpired => &[Self::InjectionIncomplete],
             Self::ExchangeUnreachable => &[Self::AuthorityMismatch, Self::EgressBlocked],
             Self::ExchangeRefused => &[
                 Self::NoFederatedCredential,
@@ -173,6 +174,7 @@ impl FindingCode {
                 Self::AuthorityMismatch,
                 Self::TenantMismatch,
                 Self::ClientIdDiffers,
+                Self::InjectionIncomplete,
                 Self::TokenExpired,
                 Self::ClockSkew,
                 Self::TrustPropagating,

@@ -41,6 +41,17 @@ pub(super) struct Descriptor {
     pub(super) digest: String,
 }
 
+impl Descriptor {
+    /// Whether it names an index of manifests, as images of several platforms have it.
+    fn is_index(&self) -> bool {
+        [
+            "application/vnd.oci.image.index.v1+json",
+            "application/vnd.docker.distribution.manifest.list.v2+json",
+        ]
+        .contains(&self.media_type.as_str())
+    }
+}
+
 #[derive(Deserialize)]
 struct Index {
     manifests: Vec<Descriptor>,
@@ -55,9 +66,11 @@ struct Manifest {
 /// An image of an archive.
 pub(super) struct Archive {
     files: BTreeMap<String, Vec<u8>>,
-    /// Its manifest.
+    /// Its manifest, or the index of those of its platforms.
     pub(super) manifest: Descriptor,
-    /// What the manifest names.
+    /// The manifests that an index names.
+    pub(super) platforms: Vec<Descriptor>,
+    /// What the manifests name, each once.
     pub(super) blobs: Vec<Descriptor>,
 }
 
@@ -76,17 +89,31 @@ impl Archive {
         let [manifest] = index.manifests.as_slice() else {
             return Err(ArchiveError::Several(index.manifests.len()));
         };
-        let read: Manifest = parse(&files, &place(&manifest.digest))?;
-        let blobs: Vec<Descriptor> = std::iter::once(read.config).chain(read.layers).collect();
-        for blob in &blobs {
-            let place = place(&blob.digest);
-            if !files.contains_key(&place) {
-                return Err(ArchiveError::Missing(place));
+        let platforms = if manifest.is_index() {
+            parse::<Index>(&files, &place(&manifest.digest))?.manifests
+        } else {
+            Vec::new()
+        };
+        let manifests = if platforms.is_empty() {
+            std::slice::from_ref(manifest)
+        } else {
+            &platforms
+        };
+        let mut blobs = BTreeMap::new();
+        for manifest in manifests {
+            let read: Manifest = parse(&files, &place(&manifest.digest))?;
+            for blob in std::iter::once(read.config).chain(read.layers) {
+                let place = place(&blob.digest);
+                if !files.contains_key(&place) {
+                    return Err(ArchiveError::Missing(place));
+                }
+                blobs.insert(place, blob);
             }
         }
         Ok(Self {
             manifest: manifest.clone(),
-            blobs,
+            platforms,
+            blobs: blobs.into_values().collect(),
             files,
         })
     }
@@ -161,6 +188,31 @@ mod tests {
         let mut torn = layout(&one);
         torn.remove("blobs/sha256/l");
         assert!(matches!(Archive::of(torn), Err(ArchiveError::Missing(place)) if place == "blobs/sha256/l"));
+    }
+
+    #[test]
+    fn an_image_of_several_platforms_has_the_manifests_of_all() {
+        let piece = |digest: &str| json!({"mediaType": "m", "digest": digest});
+        let index = json!({"mediaType": "application/vnd.oci.image.index.v1+json", "digest": "sha256:i"});
+        let mut files = layout(&json!([index]));
+        let mut file =
+            |name: &str, value: Value| files.insert(name.to_owned(), value.to_string().into_bytes());
+        file(
+            "blobs/sha256/i",
+            json!({"manifests": [piece("sha256:m"), piece("sha256:n")]}),
+        );
+        file(
+            "blobs/sha256/n",
+            json!({"config": piece("sha256:d"), "layers": [piece("sha256:l")]}),
+        );
+        file("blobs/sha256/d", json!({}));
+        let archive = Archive::of(files).unwrap();
+        let digests = |pieces: &[Descriptor]| -> Vec<String> {
+            pieces.iter().map(|piece| piece.digest.clone()).collect()
+        };
+        assert_eq!(archive.manifest.digest, "sha256:i");
+        assert_eq!(digests(&archive.platforms), ["sha256:m", "sha256:n"]);
+        assert_eq!(digests(&archive.blobs), ["sha256:c", "sha256:d", "sha256:l"]);
     }
 
     #[test]

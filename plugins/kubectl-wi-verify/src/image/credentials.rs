@@ -87,10 +87,9 @@ impl Credentials {
 
 /// Where credentials are kept, the user's own choice first.
 fn files(env: &Env) -> Vec<PathBuf> {
-    let home = std::env::home_dir();
     let docker = env
         .path(registry::DOCKER_CONFIG)
-        .or_else(|| Some(home.as_ref()?.join(".docker")))
+        .or_else(|| Some(env.home()?.join(".docker")))
         .map(|folder| folder.join("config.json"));
     let podman = env
         .path(registry::RUNTIME_DIR)
@@ -187,6 +186,16 @@ mod tests {
         assert!(stored(&file, "url.io") == Some(basic("u", "p")));
         assert!(stored(&file, "acr.io") == Some(Credentials::Refresh("t".into())));
         assert!(stored(&file, "empty.io").is_none() && stored(&file, "other.io").is_none());
+    }
+
+    #[tokio::test]
+    async fn the_home_of_the_environment_is_looked_in_when_it_names_no_folder() {
+        let home = tempfile::tempdir().unwrap();
+        let file = json!({"auths": {"r.io": {"identitytoken": "t"}}});
+        std::fs::create_dir(home.path().join(".docker")).unwrap();
+        std::fs::write(home.path().join(".docker/config.json"), file.to_string()).unwrap();
+        let env = Env::of([("HOME", home.path().display().to_string())]);
+        assert!(Credentials::find("r.io", &env).await.unwrap() == Credentials::Refresh("t".into()));
     }
 
     #[tokio::test]

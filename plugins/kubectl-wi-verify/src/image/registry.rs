@@ -116,21 +116,33 @@ impl Registry {
             }
         }
         say("manifest");
-        let url = self.url(&format!("manifests/{}", self.reference.tag))?;
-        let (kind, bytes) = (
-            archive.manifest.media_type.clone(),
-            archive.bytes(&archive.manifest).to_vec(),
-        );
-        let reply = self
-            .send(Method::PUT, url, |request| {
-                request.header(CONTENT_TYPE, kind.as_str()).body(bytes.clone())
-            })
-            .await?;
-        self.demand(reply, "take the manifest").await?;
+        for platform in &archive.platforms {
+            self.name(platform, &platform.digest, archive).await?;
+        }
+        let tag = self.reference.tag.clone();
+        self.name(&archive.manifest, &tag, archive).await?;
         Ok(Pushed {
             digest: archive.manifest.digest.clone(),
             blobs,
         })
+    }
+
+    /// Puts a manifest under its digest or a tag.
+    async fn name(
+        &mut self,
+        manifest: &Descriptor,
+        name: &str,
+        archive: &Archive,
+    ) -> Result<(), RegistryError> {
+        let url = self.url(&format!("manifests/{name}"))?;
+        let reply = self
+            .send(Method::PUT, url, |request| {
+                request
+                    .header(CONTENT_TYPE, manifest.media_type.as_str())
+                    .body(archive.bytes(manifest).to_vec())
+            })
+            .await?;
+        self.demand(reply, "take the manifest").await.map(|_| ())
     }
 
     async fn has(&mut self, blob: &Descriptor) -> Result<bool, RegistryError> {

@@ -6,21 +6,28 @@ use std::sync::{Arc, Mutex};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-#[test]
-fn the_job_ends_by_itself() {
-    let account = ServiceAccountRef::new("shop", "orders").unwrap();
-    let input = ProbeInput::new("scope");
-    let probe = ProbeJob {
+fn account() -> ServiceAccountRef {
+    ServiceAccountRef::new("shop", "orders").unwrap()
+}
+
+/// A probe of a minute at most.
+fn probe<'a>(account: &'a ServiceAccountRef, input: &'a ProbeInput) -> ProbeJob<'a> {
+    ProbeJob {
         pod: PodShape {
-            account: &account,
+            account,
             image: "image",
             pull_secrets: &[],
             placement: None,
         },
-        input: &input,
+        input,
         timeout: Duration::from_mins(1),
-    };
-    let spec = job("wi-probe-x", &probe).unwrap().spec.unwrap();
+    }
+}
+
+#[test]
+fn the_job_ends_by_itself() {
+    let (account, input) = (account(), ProbeInput::new("scope"));
+    let spec = job("wi-probe-x", &probe(&account, &input)).unwrap().spec.unwrap();
     assert_eq!(spec.backoff_limit, Some(0));
     assert_eq!(spec.active_deadline_seconds, Some(90));
     assert!(spec.ttl_seconds_after_finished.is_some());
@@ -130,18 +137,8 @@ fn deleted() -> Reply {
 
 async fn try_it(replies: Vec<Reply>) -> (Result<ProbeRecord, ProbeError>, Vec<String>) {
     let (cluster, seen) = cluster(replies).await;
-    let account = ServiceAccountRef::new("shop", "orders").unwrap();
-    let probe = ProbeJob {
-        pod: PodShape {
-            account: &account,
-            image: "image",
-            pull_secrets: &[],
-            placement: None,
-        },
-        input: &ProbeInput::new("scope"),
-        timeout: Duration::from_mins(1),
-    };
-    let result = run(&cluster, &probe, &Interrupt::new(), &|_| ()).await;
+    let (account, input) = (account(), ProbeInput::new("scope"));
+    let result = run(&cluster, &probe(&account, &input), &Interrupt::new(), &|_| ()).await;
     let seen = seen.lock().unwrap().clone();
     (result, seen)
 }

@@ -1,5 +1,6 @@
 //! The checklist of a terminal: one line per finding in the order of the chain, details below what failed.
 
+use super::{explained, found};
 use crate::finding::{Finding, Verdict};
 use crate::report::{ClusterResult, Report};
 use console::{StyledObject, style};
@@ -23,10 +24,7 @@ pub fn checklist(results: &[ClusterResult], detail: Detail) -> String {
         }
         match &result.report {
             Some(report) => one(&mut text, report, detail),
-            None => line(
-                &mut text,
-                &format!("{}  {}", style(&result.context).bold(), result.error.join(": ")),
-            ),
+            None => unanswered(&mut text, result),
         }
     }
     if results.len() > 1 {
@@ -36,6 +34,9 @@ pub fn checklist(results: &[ClusterResult], detail: Detail) -> String {
             &mut text,
             &format!("{good} of {} clusters verified", results.len()),
         );
+        for bad in results.iter().filter(|result| result.exit_code != 0) {
+            line(&mut text, &format!("  {}: {}", bad.context, shortest(bad)));
+        }
     }
     text
 }
@@ -51,6 +52,28 @@ pub fn names(results: &[ClusterResult]) -> String {
         line(&mut text, &format!("{}/{verdict}", result.context));
     }
     text
+}
+
+/// A cluster of which nothing was found out, and what to do about that.
+fn unanswered(text: &mut String, result: &ClusterResult) {
+    line(
+        text,
+        &format!("{}  {}", style(&result.context).bold(), result.error.join(": ")),
+    );
+    for hint in &result.hints {
+        line(text, &format!("      {} {hint}", style("hint:").cyan().bold()));
+    }
+}
+
+/// Why a cluster is not verified, in a word or two.
+fn shortest(result: &ClusterResult) -> &str {
+    match &result.report {
+        Some(report) => report
+            .findings
+            .first()
+            .map_or("nothing was found out", |first| first.code.name()),
+        None => result.error.first().map_or("", String::as_str),
+    }
 }
 
 /// The symbol of a verdict; meaning never stands in the colour alone.
@@ -97,14 +120,12 @@ fn details(text: &mut String, finding: &Finding, detail: Detail) {
     if detail == Detail::Everything {
         line(text, &format!("      {}", style(finding.code.meaning()).dim()));
     }
-    // A consequence has nothing of its own to show: what explains it stands above.
-    let evidence = if finding.because_of.is_some() && detail == Detail::Faults {
-        &[]
-    } else {
-        finding.evidence.as_slice()
+    let (evidence, fixes) = match detail {
+        Detail::Faults => explained(finding),
+        Detail::Everything => (finding.evidence.as_slice(), finding.fixes.as_slice()),
     };
     for evidence in evidence {
-        let found = evidence.found.as_deref().unwrap_or("(none)");
+        let found = found(evidence);
         match &evidence.expected {
             Some(expected) => {
                 line(text, &format!("      {}", evidence.what));
@@ -118,7 +139,7 @@ fn details(text: &mut String, finding: &Finding, detail: Detail) {
     if let Some(code) = finding.because_of {
         line(text, &format!("      because of {code}"));
     }
-    for fix in &finding.fixes {
+    for fix in fixes {
         line(text, &format!("      {} {fix}", style("fix:").cyan().bold()));
     }
 }

@@ -1,4 +1,4 @@
-//! Account, webhook, identity, issuer and exchange.
+//! Account, identity, issuer and exchange.
 
 use super::*;
 
@@ -148,43 +148,6 @@ fn another_tenant_is_a_failure() {
 }
 
 #[test]
-fn webhooks_that_do_not_do_their_work_are_told_apart() {
-    let nothing = |facts: &mut Facts| {
-        facts.cluster.dry_run = Known::Known(DryRun::Admitted(Injection::default()));
-        let record = pod(facts);
-        record.assertion = AssertionOutcome::Missing {
-            why: "AZURE_FEDERATED_TOKEN_FILE is not set".into(),
-        };
-        record.discovery = None;
-        record.exchange = ExchangeOutcome::NotTried {
-            why: "AZURE_CLIENT_ID is not set".into(),
-        };
-        record.secrets[0].outcome = None;
-    };
-    let missing = report(|facts| {
-        nothing(facts);
-        facts.cluster.webhooks = Known::Known(Vec::new());
-    });
-    assert_eq!(cause(&missing).0, FindingCode::WebhookMissing);
-    let token = missing
-        .findings
-        .iter()
-        .find(|it| it.code == FindingCode::TokenMissing)
-        .unwrap();
-    assert_eq!(token.because_of, Some(FindingCode::WebhookMissing));
-    assert_eq!(cause(&report(nothing)).0, FindingCode::InjectionMissing);
-    let refusing = report(|facts| {
-        facts.cluster.dry_run = Known::Known(DryRun::Refused {
-            message: "failed calling webhook \"mutation.azure-workload-identity.io\"".into(),
-        });
-        facts.pod = Some(Known::Unknown("its pod would be refused".into()));
-    });
-    assert_eq!(cause(&refusing).0, FindingCode::WebhookRefuses);
-    let twice = report(|facts| facts.cluster.webhooks = Known::Known(vec!["a/b".into(), "c/d".into()]));
-    assert!(twice.has(FindingCode::WebhookDuplicate, Verdict::Warn));
-}
-
-#[test]
 fn an_issuer_is_unreachable_only_when_entra_says_so_too() {
     let unreachable = |facts: &mut Facts| {
         pod(facts).discovery = Some(DiscoveryOutcome::Unreachable {
@@ -228,6 +191,19 @@ fn without_the_right_to_run_pods_the_try_from_here_counts() {
 }
 
 #[test]
+fn what_could_not_be_told_says_what_would_tell_it() {
+    let blind = report(|facts| {
+        facts.cluster.account = Known::Unknown("forbidden".into());
+        facts.local = facts
+            .pod
+            .replace(Known::Unknown("you may not create jobs".into()));
+    });
+    for code in [FindingCode::AccountUnknown, FindingCode::ProbePodUnavailable] {
+        assert_eq!(found(&blind, code).fixes, [code.remedy()]);
+    }
+}
+
+#[test]
 fn a_probe_that_gives_no_record_proves_nothing() {
     let report = report(|facts| facts.pod = Some(Known::Unknown("ImagePullBackOff".into())));
     assert_eq!(cause(&report).0, FindingCode::ProbeFailed);
@@ -250,33 +226,6 @@ fn a_refusal_refers_to_what_explains_it_and_to_nothing_else() {
         .unwrap();
     assert_eq!(exchange.because_of, Some(FindingCode::SubjectMismatch));
     assert!(report.has(FindingCode::WebhookMissing, Verdict::Fail));
-}
-
-/// What the probe records when Entra finds the token's times wrong.
-fn untimely(facts: &mut Facts, clock: i64, end: i64) {
-    refuse(facts, 700_024);
-    let record = pod(facts);
-    record.clock = clock;
-    if let ExchangeOutcome::Refused(refusal) = &mut record.exchange {
-        // 1 700 000 000 seconds since 1970.
-        refusal.description = "AADSTS700024: Client assertion is not within its valid time range. Current time: 2023-11-14T22:13:20.0000000Z, assertion valid from x".into();
-    }
-    if let AssertionOutcome::Read(claims) = &mut record.assertion {
-        claims.expires_at = Some(end);
-    }
-}
-
-#[test]
-fn a_wrong_clock_is_told_from_an_old_token() {
-    let now = 1_700_000_000;
-    let skewed = report(|facts| untimely(facts, now + 7200, now + 9000));
-    let (code, finding) = cause(&skewed);
-    assert_eq!(code, FindingCode::ClockSkew);
-    assert!(finding.message.contains("7200 s ahead"), "{}", finding.message);
-    let old = report(|facts| untimely(facts, now, now - 10));
-    assert_eq!(cause(&old).0, FindingCode::TokenExpired);
-    let neither = report(|facts| untimely(facts, now, now + 10));
-    assert_eq!(cause(&neither).0, FindingCode::ExchangeRefused);
 }
 
 #[test]
@@ -334,31 +283,4 @@ fn refusals_after_a_grant_are_flakiness_and_before_it_patience() {
         "{}",
         exchange.message
     );
-}
-
-#[test]
-fn a_sign_in_address_of_another_cloud_is_the_cause() {
-    let elsewhere = |authority: &'static str| {
-        move |facts: &mut Facts| {
-            if let Known::Known(DryRun::Admitted(injection)) = &mut facts.cluster.dry_run {
-                injection.authority = Some(authority.into());
-            }
-        }
-    };
-    let report_of = |authority: &'static str| {
-        report(|facts| {
-            elsewhere(authority)(facts);
-            refuse(facts, 90002);
-        })
-    };
-    assert_eq!(
-        cause(&report_of("https://login.microsoftonline.us/")).0,
-        FindingCode::AuthorityMismatch
-    );
-    assert_eq!(
-        cause(&report_of("https://login.windows.net/")).0,
-        FindingCode::ExchangeRefused
-    );
-    let works = report(elsewhere("https://login.microsoftonline.us/"));
-    assert!(works.has(FindingCode::AuthorityMismatch, Verdict::Warn));
 }
