@@ -1,25 +1,46 @@
-//! The command that goes on with a run: ready to paste, also where the fleet is described by flags alone.
+//! Commands about the same fleet again: ready to paste, also where the fleet is described by flags alone.
 
-use crate::cli::{FleetArgs, InlineArgs, UpgradeArgs};
+use crate::cli::{CommonArgs, FleetArgs, InlineArgs, UpgradeArgs};
 use crate::event::RunPlan;
+use aks_shared::args::KubeArgs;
 use aks_shared::shell::quoted;
 use clap::ValueEnum;
 
-/// The command that goes on with a run of these flags and approves a gate, if one is named.
-pub(crate) fn resume(args: &UpgradeArgs, plan: &RunPlan, approve: Option<&str>) -> String {
-    let UpgradeArgs {
-        common: args, run, ..
-    } = args;
-    let mut line = Line(format!("helm fleet resume {}", plan.run));
-    line.flag("approve", approve);
-    line.fleet(&args.fleet, &plan.namespace);
-    line.flag(
-        "kubeconfig",
-        args.kube.kubeconfig.as_ref().and_then(|file| file.to_str()),
-    );
-    line.flags("context", &args.kube.context);
-    line.choice("on-value-loss", &run.loss.on_value_loss);
+/// A command of `helm fleet` about the same clusters and the same release.
+pub(crate) fn command(words: &str, fleet: &FleetArgs, kube: &KubeArgs, namespace: &str) -> String {
+    let mut line = Line(format!("helm fleet {words}"));
+    line.fleet(fleet, namespace);
+    let kubeconfig = kube.kubeconfig.as_ref();
+    line.flag("kubeconfig", kubeconfig.and_then(|file| file.to_str()));
+    line.flags("context", &kube.context);
     line.0
+}
+
+/// The command that begins another upgrade of these flags.
+pub(crate) fn upgrade(args: &UpgradeArgs, namespace: &str) -> String {
+    with_loss("upgrade", args, namespace)
+}
+
+/// The command that goes on with an upgrade of these flags and approves a gate, if one is named.
+pub(crate) fn resume(args: &UpgradeArgs, plan: &RunPlan, approve: Option<&str>) -> String {
+    let mut words = Line(format!("resume {}", plan.run));
+    words.flag("approve", approve);
+    with_loss(&words.0, args, &plan.namespace)
+}
+
+fn with_loss(words: &str, args: &UpgradeArgs, namespace: &str) -> String {
+    let mut line = Line(command(words, &args.common.fleet, &args.common.kube, namespace));
+    line.choice("on-value-loss", &args.run.loss.on_value_loss);
+    line.0
+}
+
+/// The command that goes on with a run, whatever it does: only an upgrade is resumed, all others are repeated.
+pub(crate) fn go_on(args: &CommonArgs, plan: &RunPlan) -> String {
+    let words = match plan.command {
+        "upgrade" => format!("resume {}", plan.run),
+        other => other.to_owned(),
+    };
+    command(&words, &args.fleet, &args.kube, &plan.namespace)
 }
 
 /// A command that is being written.
@@ -154,6 +175,38 @@ mod tests {
             "helm fleet resume 20261121-1 --approve canary --file shop/fleet.yaml --stage prod --skip 'neu-*' \
              --kube-auth azure --on-value-loss keep"
         );
+    }
+
+    #[test]
+    fn every_command_names_the_fleet_that_it_is_about() {
+        let args = Upgrade::try_parse_from([
+            "upgrade",
+            "-f",
+            "f.yaml",
+            "--cluster",
+            "weu-*",
+            "--on-value-loss",
+            "drop",
+        ]);
+        let args = args.unwrap().args;
+        let fleet = "--file f.yaml --cluster 'weu-*'";
+        assert_eq!(
+            command("unlock --force", &args.common.fleet, &args.common.kube, "shop"),
+            format!("helm fleet unlock --force {fleet}")
+        );
+        assert_eq!(
+            upgrade(&args, "shop"),
+            format!("helm fleet upgrade {fleet} --on-value-loss drop")
+        );
+        let EventKind::RunStarted(mut plan) = sample::events().swap_remove(0).kind else {
+            panic!("a run starts first")
+        };
+        assert_eq!(
+            go_on(&args.common, &plan),
+            format!("helm fleet resume 20261121-1 {fleet}")
+        );
+        plan.command = "rollback";
+        assert_eq!(go_on(&args.common, &plan), format!("helm fleet rollback {fleet}"));
     }
 
     #[test]

@@ -3,29 +3,25 @@
 //! Every cluster is looked at before any is touched, the stages come in reverse order and without gates, no failure
 //! keeps another cluster from its turn, and identities stay as they are.
 
-use crate::approval::Approver;
-use crate::ci;
 use crate::cli::CommonArgs;
-use crate::conduct::{AsyncWork, Conduct, Ending, Sink, confirm};
-use crate::event::{Action, EventKind, Events};
-use crate::executor;
+use crate::conduct::{AsyncWork, Ending, Sink, confirm};
+use crate::event::{Action, Events};
 use crate::identities::Ready;
 use crate::identity;
-use crate::locks::Locks;
+use crate::locked::{self, Locked, Orders};
 use crate::plan;
 use crate::preflight::loss::OnValueLoss;
 use crate::preflight::{self, Problem, Target, TargetIdentity, refusal};
-use crate::prepare::{Prepared, check_probe, find_helm, holder, load, plan_of, probe};
+use crate::prepare::{Prepared, check_probe, find_helm, load, plan_of, wait_for_others};
 use crate::reporter::lines::count;
 use crate::resume::{Start, run_id};
-use crate::rollout::{End, Policy, Rollout};
-use crate::target::{Found, Goal, Run};
+use crate::rollout::{End, Policy};
+use crate::target::Goal;
 use crate::targets::Stage;
 use aks_shared::{ExitStatus, Failure, Session};
 use std::collections::BTreeMap;
 use std::io;
 use std::ops::ControlFlow;
-use std::sync::{Arc, Mutex};
 
 /// A command of this kind.
 #[derive(Clone, Copy)]
@@ -72,6 +68,7 @@ impl Backwards<'_> {
         }
         subject.run = run_id();
         subject.stages = reversed(&subject.stages);
+        let patience = wait_for_others(args, session, &subject).await;
         let clusters = subject.clusters.len();
         session
             .ui
@@ -109,92 +106,58 @@ impl Backwards<'_> {
             targets,
             helm,
             plan,
+            patience,
         })
     }
 
     /// Has the plan confirmed and carries it out.
     pub(crate) async fn carry_out(self, prepared: Prepared, goal: Goal) -> Result<ExitStatus, Failure> {
         let Self { args, session, words } = self;
-        let (subject, plan) = (&prepared.subject, &prepared.plan);
-        let meant: Vec<&Target> = prepared
-            .targets
-            .iter()
-            .filter(|target| is_meant(target))
-            .collect();
-        let question = format!("{} {}?", words.question, count(meant.len(), "cluster"));
+        let plan = &prepared.plan;
+        let question = format!(
+            "{} {}?",
+            words.question,
+            count(plan::work(plan).count(), "cluster")
+        );
         if let ControlFlow::Break(status) = confirm(args, session, plan, &prepared.targets, &question).await?
         {
             return Ok(status);
         }
-        let (who, timeout) = (holder(&subject.run, &session.env), args.locks.lock_timeout);
-        let locks = Arc::new(Locks::take(subject, &meant, &who, timeout, session).await?);
-        let begun = Conduct::begin(args, session, subject, plan, &Start::Fresh);
-        let status = match begun {
-            Ok((conduct, events)) => {
-                let way = Way {
-                    command: self,
-                    prepared,
-                    goal,
-                    locks: Arc::clone(&locks),
-                };
-                Ok(conduct.carry_out(events, way).await)
-            }
-            Err(failure) => Err(failure),
-        };
-        locks.release(&session.interrupt).await;
-        status
+        let work = |locked| Way { words, goal, locked };
+        locked::carry_out(args, session, prepared, &Start::Fresh, is_meant, work).await
     }
 }
 
 /// A command that was confirmed.
 struct Way<'a> {
-    command: Backwards<'a>,
-    prepared: Prepared,
+    words: Words,
     goal: Goal,
-    locks: Arc<Locks>,
+    locked: Locked<'a>,
 }
 
 impl AsyncWork for Way<'_> {
     async fn run(self, events: &mut Events<Sink>) -> io::Result<Ending> {
-        let Backwards { args, session, words } = self.command;
-        let interrupt = &session.interrupt;
-        let Prepared {
-            subject,
-            targets,
-            helm,
-            plan,
-        } = self.prepared;
-        events.emit(EventKind::RunStarted(Box::new(plan.clone())))?;
-        let meant = targets.iter().enumerate().filter(|(_, target)| is_meant(target));
-        let work = meant.map(|(index, _)| index).collect();
-        let rollout = Rollout::new(subject.stages.clone(), Policy::default(), work);
-        let found = targets.into_iter().map(|target| {
-            let ready = Ok(as_it_is(&target));
-            Arc::new(Found { target, ready })
-        });
-        let crew = Arc::new(Run {
-            subject,
-            goal: self.goal,
-            holder: holder(&plan.run, &session.env),
-            locks: self.locks,
-            found: Mutex::new(found.collect()),
-            helm,
-            probe: probe(args, session),
-            approver: Approver {
-                approved: BTreeMap::new(),
-                actor: ci::actor(&session.env),
-                ui: session.ui.clone(),
-            },
-            interrupt: interrupt.clone(),
-            settled: Mutex::new(BTreeMap::new()),
-        });
-        let summary = executor::run(rollout, &plan.targets, &crew, interrupt, events).await;
+        let Self { words, goal, locked } = self;
+        let (interrupt, prepared) = (&locked.session.interrupt, &locked.prepared);
+        let nothing = plan::is_empty(&prepared.plan);
+        locked.announce(events)?;
+        let orders = Orders {
+            goal,
+            policy: Policy::default(),
+            approved: BTreeMap::new(),
+            ready: prepared
+                .targets
+                .iter()
+                .map(|target| Ok(as_it_is(target)))
+                .collect(),
+        };
+        let summary = locked.roll_out(orders, events).await;
         Ok(match summary.end {
             End::Completed if summary.failures > 0 => {
                 let failed = count(summary.failures, "cluster");
                 (words.status, format!("{failed} {}", words.failed))
             }
-            End::Completed if plan::is_empty(&plan) => (ExitStatus::Ok, words.nothing.to_owned()),
+            End::Completed if nothing => (ExitStatus::Ok, words.nothing.to_owned()),
             End::Completed => (ExitStatus::Ok, words.done.to_owned()),
             End::Exceeded { .. } | End::Waiting { .. } | End::Cancelled => {
                 let status = interrupt.status().unwrap_or(ExitStatus::Failed);

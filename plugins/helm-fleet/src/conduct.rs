@@ -1,8 +1,10 @@
 //! What every run has around it: the plan is shown and confirmed, events go to the reporters, the last event comes
 //! whatever happens, and reports are left behind.
 
+use crate::again;
 use crate::cli::CommonArgs;
 use crate::event::{Event, Events, RunPlan};
+use crate::fleet::ReportSpec;
 use crate::plan::{self, FleetPlan};
 use crate::preflight::{Subject, Target};
 use crate::report::FleetReport;
@@ -36,10 +38,7 @@ pub(crate) async fn untouched<T>(
     let interrupt = &session.interrupt;
     tokio::select! {
         result = work => result,
-        () = interrupt.cancelled() => {
-            let status = interrupt.status().unwrap_or(ExitStatus::Interrupted);
-            Err(Failure::new(status, "interrupted before anything was touched"))
-        }
+        () = interrupt.cancelled() => Err(interrupt.failure("interrupted before anything was touched")),
     }
 }
 
@@ -54,12 +53,7 @@ pub(crate) async fn confirm(
     let shown = plan::render(plan);
     let empty = plan::is_empty(plan);
     if args.confirm.dry_run {
-        let pending = args.confirm.detailed_exitcode && !empty;
-        let status = if pending {
-            ExitStatus::ChangesPending
-        } else {
-            ExitStatus::Ok
-        };
+        let status = args.confirm.unchanged(!empty);
         // Here the plan is what was asked for, and so it is data.
         let text = match session.ui.format() {
             OutputFormat::Json | OutputFormat::Yaml | OutputFormat::Ndjson => {
@@ -90,7 +84,9 @@ pub(crate) struct Conduct<'a> {
     session: &'a Session,
     reporters: Arc<Mutex<Option<Reporters>>>,
     directory: Option<PathBuf>,
-    spec: crate::fleet::ReportSpec,
+    spec: ReportSpec,
+    /// The command that goes on with the run.
+    go_on: String,
 }
 
 impl<'a> Conduct<'a> {
@@ -107,19 +103,14 @@ impl<'a> Conduct<'a> {
         } else {
             Some(open_run_file(&plan.run, start)?)
         };
-        let reporters = Arc::new(Mutex::new(Some(Reporters::new(session.ui.clone(), run_file))));
-        let consumers = Arc::clone(&reporters);
-        let sink: Sink = Box::new(move |event| {
-            let mut reporters = consumers.lock().unwrap_or_else(PoisonError::into_inner);
-            reporters
-                .as_mut()
-                .map_or(Ok(()), |reporters| reporters.on_event(event))
-        });
+        let reporters = Reporters::new(session.ui.clone(), run_file);
+        let (sink, reporters) = shared(reporters);
         let conduct = Self {
             session,
             reporters,
             directory: report_directory(args, Some(&subject.fleet), &subject.base),
             spec: subject.fleet.report.clone(),
+            go_on: again::go_on(args, plan),
         };
         Ok((conduct, Events::after(start.seq(), sink)))
     }
@@ -135,7 +126,7 @@ impl<'a> Conduct<'a> {
             ),
             Err(_) => (
                 ExitStatus::Failed,
-                "the run ended in a panic; helm fleet resume goes on with it".to_owned(),
+                format!("the run ended in a panic; go on with: {}", self.go_on),
             ),
         };
         // The sinks have failed already if this one does, and the report says so.
@@ -164,6 +155,19 @@ pub(crate) trait AsyncWork {
     fn run(self, events: &mut Events<Sink>) -> impl Future<Output = io::Result<Ending>> + Send;
 }
 
+/// Consumers of events, and by whom they are told.
+fn shared(reporters: Reporters) -> (Sink, Arc<Mutex<Option<Reporters>>>) {
+    let reporters = Arc::new(Mutex::new(Some(reporters)));
+    let consumers = Arc::clone(&reporters);
+    let sink: Sink = Box::new(move |event| {
+        let mut reporters = consumers.lock().unwrap_or_else(PoisonError::into_inner);
+        reporters
+            .as_mut()
+            .map_or(Ok(()), |reporters| reporters.on_event(event))
+    });
+    (sink, reporters)
+}
+
 fn open_run_file(run: &str, start: &Start) -> Result<RunFile, Failure> {
     let directory = Path::new(RUN_FILES);
     let opened = match start {
@@ -177,4 +181,116 @@ fn open_run_file(run: &str, start: &Start) -> Result<RunFile, Failure> {
         .caused_by(&error)
         .hint("run the command in a folder that can be written to")
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::{EventKind, TargetResult};
+    use crate::executor::{self, Crew, Operation, Progress};
+    use crate::report::sample;
+    use crate::rollout::{Policy, Rollout};
+    use crate::targets::Stage;
+    use aks_shared::args::OutputArgs;
+    use aks_shared::env::Env;
+    use aks_shared::interrupt::Interrupt;
+    use aks_shared::ui::Ui;
+    use futures::future::BoxFuture;
+    use std::time::Duration;
+
+    /// Where a run panics.
+    #[derive(Clone, Copy)]
+    enum Panics {
+        /// In the task of a target.
+        Task,
+        /// Where it is carried out itself.
+        Work,
+    }
+
+    impl Crew for Panics {
+        #[expect(clippy::manual_async_fn, reason = "the trait wants a future that is Send")]
+        fn perform(
+            &self,
+            _: Operation,
+            _: usize,
+            _: Progress,
+        ) -> impl Future<Output = TargetResult> + Send + 'static {
+            async { panic!("this is meant to panic") }
+        }
+
+        fn left_to_bake(&self, _: &Stage, bake: Duration) -> Duration {
+            bake
+        }
+
+        fn approval(&self, _: &str) -> BoxFuture<'static, Option<String>> {
+            Box::pin(std::future::ready(None))
+        }
+    }
+
+    impl AsyncWork for Panics {
+        async fn run(self, events: &mut Events<Sink>) -> io::Result<Ending> {
+            let EventKind::RunStarted(plan) = sample::events().swap_remove(0).kind else {
+                panic!("a run starts first")
+            };
+            events.emit(EventKind::RunStarted(plan.clone()))?;
+            let stages = plan.stages.iter().enumerate().map(|(index, stage)| Stage {
+                name: stage.name.clone(),
+                max_concurrency: 1,
+                targets: vec![index],
+                ..Stage::default()
+            });
+            let rollout = Rollout::new(stages.collect(), Policy::default(), plan::work(&plan).collect());
+            if let Self::Work = self {
+                panic!("this is meant to panic");
+            }
+            let summary = executor::run(rollout, &plan.targets, &self, &Interrupt::new(), events).await;
+            Ok((summary.status(None), "it has ended".to_owned()))
+        }
+    }
+
+    #[tokio::test]
+    async fn the_last_event_comes_once_wherever_a_run_panics() {
+        for (panics, status, reason) in [
+            (Panics::Task, ExitStatus::Stopped, "it has ended"),
+            (
+                Panics::Work,
+                ExitStatus::Failed,
+                "the run ended in a panic; go on with: helm fleet resume r",
+            ),
+        ] {
+            let folder = tempfile::tempdir().unwrap();
+            let env = Env::of::<&str, &str>([]);
+            let session = Session {
+                ui: Ui::new(&OutputArgs::default(), &env),
+                env,
+                interrupt: Interrupt::new(),
+            };
+            let file = RunFile::create(folder.path(), "r").unwrap();
+            let path = file.path().to_owned();
+            let (sink, reporters) = shared(Reporters::new(session.ui.clone(), Some(file)));
+            let conduct = Conduct {
+                session: &session,
+                reporters,
+                directory: Some(folder.path().to_owned()),
+                spec: ReportSpec::default(),
+                go_on: "helm fleet resume r".to_owned(),
+            };
+            assert_eq!(conduct.carry_out(Events::new(sink), panics).await, status);
+            let text = std::fs::read_to_string(path).unwrap();
+            let lines = text.lines().map(|line| serde_json::from_str(line).unwrap());
+            let events: Vec<serde_json::Value> = lines.collect();
+            let last: Vec<usize> = (0..events.len())
+                .filter(|index| events[*index]["type"] == "run-finished")
+                .collect();
+            assert_eq!(last, [events.len() - 1]);
+            let report = std::fs::read_to_string(folder.path().join("report.json")).unwrap();
+            let report: serde_json::Value = serde_json::from_str(&report).unwrap();
+            for told in [&events[last[0]], &report] {
+                assert_eq!(
+                    (told["exitCode"].as_u64(), told["reason"].as_str()),
+                    (Some(status.code().into()), Some(reason))
+                );
+            }
+        }
+    }
 }

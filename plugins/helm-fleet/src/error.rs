@@ -5,15 +5,24 @@ use crate::fleet::FleetError;
 use crate::helm::process::HelmError;
 use crate::helm::version::VersionError;
 use crate::targets::TargetError;
-use aks_shared::{ExitStatus, Failure};
+use aks_shared::{ExitStatus, Failure, causes};
+use std::error::Error;
 
 const SCHEMA_HINT: &str = "see what a fleet file may say: helm fleet validate --print-schema";
+
+/// An error and its causes in one line.
+pub(crate) fn line(error: &dyn Error) -> String {
+    let texts: Vec<String> = std::iter::once(error.to_string()).chain(causes(error)).collect();
+    texts.join(": ")
+}
 
 impl From<FleetError> for Failure {
     fn from(error: FleetError) -> Self {
         let failure = Self::from_error(ExitStatus::Usage, &error);
         match error {
-            FleetError::Read { .. } => failure.hint("name the fleet file with -f"),
+            FleetError::Read { .. } => {
+                failure.hint("name the fleet file with -f, or begin one: helm fleet init RELEASE CHART")
+            }
             FleetError::Parse { .. } => failure.hint(SCHEMA_HINT),
             FleetError::Invalid { problems, .. } => failure.with_causes(problems).hint(SCHEMA_HINT),
         }
@@ -23,7 +32,11 @@ impl From<FleetError> for Failure {
 impl From<TargetError> for Failure {
     fn from(error: TargetError) -> Self {
         let failure = Self::from_error(ExitStatus::Usage, &error);
-        let known = |known: &[String]| format!("known: {}", known.join(", "));
+        let known = |known: &[String]| match known {
+            [] => "there are none; is it the right kubeconfig? --kubeconfig or KUBECONFIG names another"
+                .to_owned(),
+            known => format!("known: {}", known.join(", ")),
+        };
         match &error {
             TargetError::NoContext { known: contexts, .. } => failure.hint(known(contexts)),
             TargetError::UnknownContexts {

@@ -7,6 +7,7 @@ mod clusters;
 mod file;
 mod rollout;
 pub mod selector;
+mod twice;
 mod verify;
 
 pub use clusters::{AzureDiscovery, ClusterSpec, DiscoverSpec, LabelsFrom};
@@ -129,6 +130,11 @@ pub struct HelmSpec {
     #[serde(deserialize_with = "duration")]
     #[cfg_attr(test, schemars(with = "String"))]
     pub timeout: Duration,
+    /// When a helm that has not ended is stopped; without it after four timeouts and a minute. One that does not end
+    /// then is killed half a minute later, or after as long again where that is less.
+    #[serde(deserialize_with = "some_duration")]
+    #[cfg_attr(test, schemars(with = "Option<String>"))]
+    pub deadline: Option<Duration>,
     /// Whether Helm waits until the release is ready.
     pub wait: bool,
     /// How many revisions are kept per release.
@@ -143,11 +149,20 @@ impl Default for HelmSpec {
     fn default() -> Self {
         Self {
             timeout: Duration::from_mins(5),
+            deadline: None,
             wait: true,
             history_max: 10,
             values_policy: ValuesPolicy::Reset,
             args: Vec::new(),
         }
+    }
+}
+
+impl HelmSpec {
+    /// When a helm that has not ended is stopped. Helm's own timeout bounds each of its waits and hooks, not the whole.
+    pub fn deadline(&self) -> Duration {
+        self.deadline
+            .unwrap_or_else(|| self.timeout * 4 + Duration::from_mins(1))
     }
 }
 
@@ -249,6 +264,10 @@ fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::E
     format::parsed(deserializer, |text| {
         parse_duration(text).map_err(|why| format!("{text:?} is no duration: {why}"))
     })
+}
+
+fn some_duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+    duration(deserializer).map(Some)
 }
 
 #[cfg(test)]

@@ -3,31 +3,57 @@
 
 use crate::digest::Hasher;
 use aks_shared::kubeconfig::Kubeconfig;
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf, absolute};
 use tempfile::TempDir;
 
-/// A folder that only its owner can enter; it goes when this is dropped.
+/// What the names of such folders begin with.
+const PREFIX: &str = "helm-fleet-";
+/// A file of the folder that is locked as long as its run lives: the system unlocks it however that ends.
+const LOCK: &str = ".lock";
+
+/// A folder that only its owner can enter; it goes when this is dropped, or when a later run finds its run dead.
 #[derive(Debug)]
-pub struct RunFolder(TempDir);
+pub struct RunFolder {
+    folder: TempDir,
+    #[expect(dead_code, reason = "its end is the end of the lock")]
+    lock: File,
+}
 
 impl RunFolder {
-    /// Makes an empty one.
+    /// Makes an empty one, and takes away what runs of the same user left that were killed.
     pub fn create() -> io::Result<Self> {
+        Self::create_in(&std::env::temp_dir())
+    }
+
+    fn create_in(parent: &Path) -> io::Result<Self> {
+        clear_dead(parent);
         let mut builder = tempfile::Builder::new();
-        builder.prefix("helm-fleet-");
+        builder.prefix(PREFIX);
         #[cfg(unix)]
         {
             use std::os::unix::fs::PermissionsExt;
             builder.permissions(std::fs::Permissions::from_mode(0o700));
         }
-        builder.tempdir().map(Self)
+        loop {
+            let folder = builder.tempdir_in(parent)?;
+            let path = folder.path().join(LOCK);
+            let lock = File::create_new(&path)?;
+            match lock.lock() {
+                // Where files cannot be locked, every run would look dead.
+                Err(_) => std::fs::remove_file(&path)?,
+                // Until it was locked, another run that began just then may have taken it for a dead one's.
+                Ok(()) if !path.exists() => continue,
+                Ok(()) => {}
+            }
+            return Ok(Self { folder, lock });
+        }
     }
 
     /// Where it is.
     pub fn path(&self) -> &Path {
-        self.0.path()
+        self.folder.path()
     }
 
     /// Keeps the merged kubeconfig as one file.
@@ -73,6 +99,35 @@ impl RunFolder {
         copy_all(source, &copy)?;
         Ok(copy)
     }
+}
+
+/// Takes away the folders of runs that have died without doing so. What cannot be taken away is left to the next run.
+fn clear_dead(parent: &Path) {
+    let entries = std::fs::read_dir(parent).into_iter().flatten().flatten();
+    let ours = entries.filter(|entry| {
+        entry.file_name().to_string_lossy().starts_with(PREFIX)
+            && entry.metadata().is_ok_and(|about| is_ours(&about))
+    });
+    for folder in ours.map(|entry| entry.path()) {
+        // One without the file is being made, or is nobody's that is known here.
+        if let Ok(lock) = File::open(folder.join(LOCK))
+            && lock.try_lock().is_ok()
+        {
+            let _ = std::fs::remove_dir_all(&folder);
+        }
+    }
+}
+
+/// Whether a folder is one of this user.
+fn is_ours(about: &std::fs::Metadata) -> bool {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt;
+        if about.uid() != rustix::process::geteuid().as_raw() {
+            return false;
+        }
+    }
+    about.is_dir()
 }
 
 /// The kubeconfig with all its paths made absolute: helm starts them at the folder of the file that it reads.
@@ -161,6 +216,28 @@ mod tests {
         assert_eq!(value["users"][0]["user"]["exec"]["args"][0], "get-token");
         drop(run);
         assert!(!kept.exists());
+    }
+
+    #[test]
+    fn the_next_run_takes_away_what_a_killed_one_left_and_no_other() {
+        let parent = tempfile::tempdir().unwrap();
+        let live = RunFolder::create_in(parent.path()).unwrap();
+        let made = |name: &str, file: &str| {
+            let folder = parent.path().join(name);
+            std::fs::create_dir(&folder).unwrap();
+            std::fs::write(folder.join(file), "").unwrap();
+            folder
+        };
+        // Nobody holds the lock of a process that is gone.
+        let dead = made("helm-fleet-dead", LOCK);
+        let (unknown, other) = (made("helm-fleet-unknown", "values.yaml"), made("other", LOCK));
+        let next = RunFolder::create_in(parent.path()).unwrap();
+        assert!(!dead.exists());
+        for kept in [live.path(), next.path(), &unknown, &other] {
+            assert!(kept.exists(), "{}", kept.display());
+        }
+        drop((live, next));
+        assert_eq!(std::fs::read_dir(parent.path()).unwrap().count(), 2);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //!
 //! Argument lists are pure functions; [`process`] alone starts anything.
 
+mod error;
 pub mod process;
 pub mod redact;
 pub mod version;

@@ -1,9 +1,9 @@
 //! `helm fleet history`: the runs that wrote the revisions of the release, and the revisions of every cluster.
 
 use crate::cli::HistoryArgs;
+use crate::inputs;
 use crate::release::Revision;
-use crate::report::API_VERSION;
-use crate::reports::{minute, print, short};
+use crate::reports::{Head, minute, print, short};
 use crate::revisions::{self, Seen};
 use aks_shared::ui::table;
 use aks_shared::{ExitStatus, Failure, Session};
@@ -15,12 +15,8 @@ use std::collections::BTreeMap;
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct FleetHistory<'a> {
-    api_version: &'static str,
-    kind: &'static str,
-    exit_code: u8,
-    exit_name: &'static str,
-    release: &'a str,
-    namespace: &'a str,
+    #[serde(flatten)]
+    head: Head<'a>,
     /// The newest first.
     runs: Vec<RunRow>,
     clusters: Vec<ClusterRow<'a>>,
@@ -70,10 +66,12 @@ struct RevisionRow<'a> {
 
 /// Runs the command.
 pub async fn run(args: &HistoryArgs, session: &Session) -> Result<ExitStatus, Failure> {
-    let subject = revisions::subject(&args.read, session).await?;
-    let seen = revisions::of_all(&subject).await;
+    let inputs = args.read.fleet.read_release(&session.env)?;
+    let reached = inputs::reached(&inputs, &revisions::source(&args.read), session).await?;
+    let (release, clusters) = (&inputs.fleet.release, &reached.clusters);
+    let seen = revisions::of_all(release, clusters, &reached.kubeconfig, &reached.connection).await;
     let status = ExitStatus::Ok;
-    let clusters = subject.clusters.iter().zip(&seen).map(|(spec, seen)| ClusterRow {
+    let clusters = clusters.iter().zip(&seen).map(|(spec, seen)| ClusterRow {
         cluster: &spec.name,
         context: &spec.context,
         unreachable: seen.as_ref().err().map(String::as_str),
@@ -86,12 +84,7 @@ pub async fn run(args: &HistoryArgs, session: &Session) -> Result<ExitStatus, Fa
             .collect(),
     });
     let document = FleetHistory {
-        api_version: API_VERSION,
-        kind: "FleetHistory",
-        exit_code: status.code(),
-        exit_name: status.name(),
-        release: &subject.fleet.release.name,
-        namespace: &subject.fleet.release.namespace,
+        head: Head::new("FleetHistory", status, release),
         runs: runs(&seen).into_iter().take(args.max).collect(),
         clusters: clusters.collect(),
     };

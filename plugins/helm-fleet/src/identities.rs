@@ -5,8 +5,9 @@ use crate::identity;
 use crate::preflight::{Target, TargetIdentity};
 use aks_shared::azure::Azure;
 use aks_shared::interrupt::Interrupt;
+use futures::future::join_all;
 use futures::{StreamExt, stream};
-use kubectl_wi_setup::{SetupError, wait_for_access, wait_for_exchange};
+use kubectl_wi_setup::{Outcome, SetupError, wait_for_access};
 use serde_json::{Map, Value, json};
 use std::io;
 use std::time::Duration;
@@ -66,7 +67,8 @@ pub async fn establish<S: FnMut(&Event) -> io::Result<()>>(
         .collect())
 }
 
-/// Sets up the identities of one target; what happens is told through `sender`.
+/// Sets up the identities of one target; what happens is told through `sender`. They are written one after the other,
+/// because they may share what is written, and proven together: each may take minutes until it works.
 pub(crate) async fn establish_one(
     azure: Option<&Azure>,
     target: &Target,
@@ -78,103 +80,140 @@ pub(crate) async fn establish_one(
         changed: false,
     };
     let Some(azure) = azure else { return Ok(ready) };
-    let cluster = target.spec.name.clone();
-    // The receiver lives as long as this runs.
-    let tell = |kind| drop(sender.send(kind));
+    let cluster = &target.spec.name;
+    let setup = Setup {
+        azure,
+        target,
+        interrupt,
+        sender,
+    };
+    let mut written = Vec::new();
     for identity in &target.identities {
-        tell(EventKind::IdentityStarted {
+        setup.tell(EventKind::IdentityStarted {
             cluster: cluster.clone(),
             identity: identity.name.clone(),
         });
-        let say = |message: &str| {
-            tell(EventKind::TargetProgress {
-                cluster: cluster.clone(),
-                message: message.to_owned(),
-            });
-        };
-        let mut written = None;
-        match apply(azure, target, identity, interrupt, &say, &mut written).await {
+        let result = setup.write(identity).await;
+        let is_failure = result.is_err();
+        written.push(result);
+        if is_failure {
+            break;
+        }
+    }
+    let proofs = target
+        .identities
+        .iter()
+        .zip(written)
+        .map(|(identity, written)| setup.prove(identity, written));
+    let mut failed = None;
+    for (identity, result) in target.identities.iter().zip(join_all(proofs).await) {
+        match result {
             Ok((variables, result)) => {
                 ready.changed |= result.changed > 0;
                 ready.variables.insert(identity.name.clone(), variables);
-                tell(EventKind::IdentityFinished {
+                setup.tell(EventKind::IdentityFinished {
                     cluster: cluster.clone(),
                     result,
                 });
             }
-            Err(failure) => {
-                tell(EventKind::IdentityFailed {
-                    cluster,
+            Err(Unready { failure, written }) => {
+                setup.tell(EventKind::IdentityFailed {
+                    cluster: cluster.clone(),
                     identity: identity.name.clone(),
                     failure: failure.clone(),
                     written,
                 });
-                return Err(failure);
+                failed.get_or_insert(failure);
             }
         }
     }
-    Ok(ready)
+    failed.map_or(Ok(ready), Err)
 }
 
-/// Writes and proves one identity. `written` tells what was written, whatever comes of it.
-async fn apply(
-    azure: &Azure,
-    target: &Target,
-    identity: &TargetIdentity,
-    interrupt: &Interrupt,
-    say: &(dyn Fn(&str) + Sync),
-    written: &mut Option<IdentityResult>,
-) -> Result<(Value, IdentityResult), FailureReport> {
-    if interrupt.is_raised() {
-        return Err(FailureReport::new(
-            Step::Identity,
-            "interrupted before it was set up",
-        ));
+/// The setup of one target's identities.
+struct Setup<'a> {
+    azure: &'a Azure,
+    target: &'a Target,
+    interrupt: &'a Interrupt,
+    sender: &'a UnboundedSender<EventKind>,
+}
+
+/// Why an identity was not set up, and what was written nevertheless.
+struct Unready {
+    failure: FailureReport,
+    written: Option<IdentityResult>,
+}
+
+impl Setup<'_> {
+    fn tell(&self, kind: EventKind) {
+        // The receiver lives as long as this runs.
+        drop(self.sender.send(kind));
     }
-    let failed = |error: &dyn std::error::Error| FailureReport::of(Step::Identity, error);
-    let name = &identity.name;
-    let outcome = match kubectl_wi_setup::apply(azure, &target.cluster, &identity.plan, interrupt, say).await
-    {
-        Ok(outcome) => outcome,
-        Err(error) => {
-            let client_id = identity
-                .observed
-                .identity
-                .as_ref()
-                .map(|identity| identity.client_id.clone());
-            let outcome = json!({"changes": error.changes()});
-            let changed = error.changes().len();
-            *written = Some(IdentityResult {
-                identity: name.clone(),
-                client_id,
-                changed,
-                notes: identity.plan.notes.clone(),
-                outcome,
+
+    fn say(&self, message: &str) {
+        self.tell(EventKind::TargetProgress {
+            cluster: self.target.spec.name.clone(),
+            message: message.to_owned(),
+        });
+    }
+
+    async fn write(&self, identity: &TargetIdentity) -> Result<Outcome, Unready> {
+        if self.interrupt.is_raised() {
+            return Err(Unready {
+                failure: FailureReport::new(Step::Identity, "interrupted before it was set up"),
+                written: None,
             });
-            return Err(failed(&error));
         }
-    };
-    let result = IdentityResult {
-        identity: name.clone(),
-        client_id: Some(outcome.client_id.clone()),
-        changed: outcome.changes.len(),
-        notes: identity.plan.notes.clone(),
-        outcome: serde_json::to_value(&outcome).unwrap_or_default(),
-    };
-    if !identity.plan.is_empty() {
-        *written = Some(result.clone());
-        wait_for_exchange(azure, &target.cluster, &outcome, TIMEOUT, interrupt, say)
-            .await
-            .map_err(|error| failed(&error))?;
-        // A grant that does not hold yet would eat up helm's timeout. From here it may never be seen to hold,
-        // where a firewall admits the cluster alone: then the pod's own verification decides.
-        match wait_for_access(azure, &target.cluster, &outcome, TIMEOUT, interrupt, say).await {
-            Ok(_) => {}
-            Err(SetupError::Interrupted { status }) => {
-                return Err(failed(&SetupError::Interrupted { status }));
+        let (cluster, interrupt) = (&self.target.cluster, self.interrupt);
+        let say = |message: &str| self.say(message);
+        let applied = kubectl_wi_setup::apply(self.azure, cluster, &identity.plan, interrupt, &say).await;
+        applied.map_err(|error| {
+            let known = identity.observed.identity.as_ref();
+            let written = IdentityResult {
+                identity: identity.name.clone(),
+                client_id: known.map(|identity| identity.client_id.clone()),
+                changed: error.changes().len(),
+                notes: identity.plan.notes.clone(),
+                outcome: json!({"changes": error.changes()}),
+            };
+            Unready {
+                failure: FailureReport::of(Step::Identity, &error),
+                written: Some(written),
             }
-            Err(error) => say(&format!("not seen from here: {error}")),
-        }
+        })
     }
-    Ok((identity::established(&identity.observed, &outcome), result))
+
+    /// Waits until what was written works.
+    async fn prove(
+        &self,
+        identity: &TargetIdentity,
+        written: Result<Outcome, Unready>,
+    ) -> Result<(Value, IdentityResult), Unready> {
+        let outcome = written?;
+        let result = IdentityResult {
+            identity: identity.name.clone(),
+            client_id: Some(outcome.client_id.clone()),
+            changed: outcome.changes.len(),
+            notes: identity.plan.notes.clone(),
+            outcome: serde_json::to_value(&outcome).unwrap_or_default(),
+        };
+        if !identity.plan.is_empty() {
+            let (cluster, interrupt) = (&self.target.cluster, self.interrupt);
+            let say = |message: &str| self.say(message);
+            // A grant that does not hold yet would eat up helm's timeout.
+            match wait_for_access(self.azure, cluster, &outcome, TIMEOUT, interrupt, &say).await {
+                Ok(_) => {}
+                // From here it may never be seen to hold, where a firewall admits the cluster alone: then the pod's
+                // own verification decides.
+                Err(error @ SetupError::Access { .. }) => say(&format!("not seen from here: {error}")),
+                Err(error) => {
+                    return Err(Unready {
+                        failure: FailureReport::of(Step::Identity, &error),
+                        written: Some(result),
+                    });
+                }
+            }
+        }
+        Ok((identity::established(&identity.observed, &outcome), result))
+    }
 }

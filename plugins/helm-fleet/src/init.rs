@@ -2,12 +2,14 @@
 
 use crate::cli::InitArgs;
 use crate::inputs::namespace;
+use crate::report::API_VERSION;
 use aks_shared::kubeconfig::Kubeconfig;
 use aks_shared::{ExitStatus, Failure, Session};
 use serde_json::json;
 use std::fmt::Write as _;
 use std::fs::OpenOptions;
 use std::io::{ErrorKind, Write as _};
+use std::path::{Component, Path, PathBuf};
 
 /// Writes the file.
 pub(crate) fn run(args: &InitArgs, session: &Session) -> Result<ExitStatus, Failure> {
@@ -18,7 +20,12 @@ pub(crate) fn run(args: &InitArgs, session: &Session) -> Result<ExitStatus, Fail
         kubeconfig.select(&args.kube.context)?
     };
     let namespace = namespace(args.namespace.as_ref(), &session.env);
-    let text = starter(&args.release, &namespace, &args.chart, &contexts);
+    let text = starter(
+        &args.release,
+        &namespace,
+        &reference(&args.chart, &args.file),
+        &contexts,
+    );
     let file = args.file.display();
     let opened = OpenOptions::new().write(true).create_new(true).open(&args.file);
     let written = opened.and_then(|mut opened| opened.write_all(text.as_bytes()));
@@ -28,18 +35,32 @@ pub(crate) fn run(args: &InitArgs, session: &Session) -> Result<ExitStatus, Fail
         }
         _ => Failure::usage(format!("cannot write {file}")).caused_by(&error),
     })?;
-    session.ui.document(&json!({
-        "apiVersion": crate::report::API_VERSION,
-        "kind": "FleetFile",
-        "exitCode": ExitStatus::Ok.code(),
-        "exitName": ExitStatus::Ok.name(),
-        "file": args.file,
-        "clusters": contexts,
-    }))?;
+    let written = json!({"file": args.file, "clusters": contexts});
+    session
+        .ui
+        .document(&ExitStatus::Ok.document(API_VERSION, "FleetFile", written))?;
     session
         .ui
         .status(&format!("wrote {file}; next: helm fleet validate -f {file}"));
     Ok(ExitStatus::Ok)
+}
+
+/// The chart as the file names it: a path that was given from here starts there at the file's folder.
+fn reference(chart: &str, file: &Path) -> String {
+    let folder = file.parent().unwrap_or(Path::new(""));
+    let is_path = Path::new(chart).is_relative() && Path::new(chart).exists();
+    if !is_path || folder == Path::new("") {
+        return chart.to_owned();
+    }
+    let is_below = folder
+        .components()
+        .all(|part| matches!(part, Component::Normal(_)));
+    let from_there = if is_below {
+        folder.components().map(|_| "..").collect::<PathBuf>().join(chart)
+    } else {
+        std::path::absolute(chart).unwrap_or_else(|_| PathBuf::from(chart))
+    };
+    from_there.display().to_string()
 }
 
 /// The file: what is known is filled in, and what most fleets need next stands there as a comment.
@@ -126,6 +147,16 @@ mod tests {
             stages.iter().map(|stage| stage.targets.len()).collect::<Vec<_>>(),
             [1, 2]
         );
+    }
+
+    #[test]
+    fn a_chart_is_found_from_where_the_file_is() {
+        // Tests run in the folder of their package.
+        let of = |chart, file| reference(chart, Path::new(file));
+        assert_eq!(of("src", "helm-fleet.yaml"), "src");
+        assert_eq!(of("src", "deploy/prod/helm-fleet.yaml"), "../../src");
+        assert!(of("src", "/deploy/helm-fleet.yaml").starts_with('/'));
+        assert_eq!(of("stable/orders", "deploy/helm-fleet.yaml"), "stable/orders");
     }
 
     #[test]

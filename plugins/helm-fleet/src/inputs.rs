@@ -1,5 +1,6 @@
 //! From the flags to what a command is about: the fleet, by its file or by the command line, and all that it names.
 
+use crate::again;
 use crate::chart::Chart;
 use crate::cli::{FleetArgs, InlineArgs};
 use crate::discover;
@@ -9,9 +10,8 @@ use crate::folder::RunFolder;
 use crate::helm::process::Helm;
 use crate::preflight::Subject;
 use crate::preflight::loss::OnValueLoss;
-use crate::reach;
-use crate::target::placeholders;
-use crate::targets::{self, Selection};
+use crate::reach::{self, TokenFile};
+use crate::targets::{self, Selection, Stage, TargetError};
 use crate::validate::check_templates;
 use crate::values::files::ValuesFiles;
 use crate::values::{Values, ValuesFile, remote};
@@ -37,7 +37,17 @@ pub(crate) struct Inputs {
 impl FleetArgs {
     /// The fleet that the flags name or describe.
     pub(crate) fn read(&self, env: &Env) -> Result<Inputs, Failure> {
-        if let (Some(release), Some(chart)) = (&self.inline.release, &self.inline.chart) {
+        if let (Some(release), None) = (&self.inline.release, &self.inline.chart) {
+            let what = format!("release {release} is named without its chart, which this command reads");
+            return Err(Failure::usage(what).hint("name the chart after the release: RELEASE CHART"));
+        }
+        self.read_release(env)
+    }
+
+    /// The same for a command that wants to know which release it is and on which clusters, and no more.
+    pub(crate) fn read_release(&self, env: &Env) -> Result<Inputs, Failure> {
+        if let Some(release) = &self.inline.release {
+            let chart = self.inline.chart.as_deref().unwrap_or_default();
             let fleet = self.inline.fleet(release, chart, env)?;
             return Ok(Inputs { fleet, text: None });
         }
@@ -124,19 +134,29 @@ pub(crate) struct Source<'a> {
     pub(crate) recover_pending: Duration,
 }
 
-/// Loads all that a fleet names; looks at no cluster.
-pub(crate) async fn subject(
-    inputs: Inputs,
+/// The clusters of a fleet and how they are reached, whatever is rolled out there.
+pub(crate) struct Reached {
+    pub(crate) clusters: Vec<ClusterSpec>,
+    pub(crate) kubeconfig: Kubeconfig,
+    pub(crate) connection: Connection,
+    stages: Vec<Stage>,
+    folder: Arc<RunFolder>,
+    azure: Option<Azure>,
+    /// Its end is the end of what it keeps valid.
+    token: Option<TokenFile>,
+}
+
+/// Finds the clusters of a fleet and the ways to them; looks at none.
+pub(crate) async fn reached(
+    Inputs { fleet, text }: &Inputs,
     source: &Source<'_>,
     session: &Session,
-) -> Result<Subject, Failure> {
+) -> Result<Reached, Failure> {
     let (ui, env) = (&session.ui, &session.env);
-    let Inputs { fleet, text } = inputs;
-    let base = source.args.folder();
     check_driver(env)?;
     let selection = source.args.selection(source.kube)?;
     let mut kubeconfig = Kubeconfig::load(source.kube.kubeconfig.as_deref(), env)?;
-    let is_pinned = |cluster: &crate::fleet::ClusterSpec| cluster.id.is_some();
+    let is_pinned = |cluster: &ClusterSpec| cluster.id.is_some();
     let is_azures = !fleet.identities.is_empty() || fleet.clusters.iter().any(is_pinned);
     let needs_azure = (source.interest == Interest::All && is_azures)
         || fleet.discover.azure.is_some()
@@ -152,7 +172,8 @@ pub(crate) async fn subject(
         ui.detail(&format!("signed in to {cloud} as {principal}"));
         found = discover::from_azure(&fleet.discover, azure).await?;
     }
-    let clusters = targets::clusters(&fleet, &selection, &kubeconfig.contexts(), found)?;
+    let clusters = targets::clusters(fleet, &selection, &kubeconfig.contexts(), found)
+        .map_err(|error| unfound(error, text.as_ref()))?;
     let (mut clusters, stages) = targets::select(clusters, fleet.rollout.as_ref(), &selection)?;
     let folder = Arc::new(RunFolder::create().map_err(|error| unkept(&error))?);
     let token = match &azure {
@@ -162,14 +183,37 @@ pub(crate) async fn subject(
         }
         None => None,
     };
+    let connection = Connection::new(source.kube, roots(source.azure, env, azure.as_ref())?, env);
+    Ok(Reached {
+        clusters,
+        kubeconfig,
+        connection,
+        stages,
+        folder,
+        azure,
+        token,
+    })
+}
+
+/// Loads all that a fleet names; looks at no cluster.
+pub(crate) async fn subject(
+    inputs: Inputs,
+    source: &Source<'_>,
+    session: &Session,
+) -> Result<Subject, Failure> {
+    let env = &session.env;
+    let base = source.args.folder();
+    let reached = reached(&inputs, source, session).await?;
+    let folder = reached.folder;
+    let Inputs { fleet, text } = inputs;
     let files = Arc::new(ValuesFiles::kept_in(&base, Arc::clone(&folder)));
-    check_templates(&fleet, text.as_ref(), &files, &clusters)?;
+    let values = check_templates(&fleet, text.as_ref(), &files, &reached.clusters)?;
     let helm = async || {
         // Neither pulling a chart nor reading values asks a cluster.
         let nowhere = Path::new(NO_KUBECONFIG).to_owned();
         Helm::find(source.helm_bin, env, nowhere, &session.interrupt).await
     };
-    let addresses = addresses(&fleet, &files, &clusters);
+    let addresses = addresses(values);
     if !addresses.is_empty() {
         let helm = helm().await?;
         for address in addresses {
@@ -183,32 +227,43 @@ pub(crate) async fn subject(
         }
     }
     let chart = Chart::keep(&fleet.chart, &base, &folder, helm, &session.interrupt).await?;
-    let connection = Connection::new(source.kube, roots(source.azure, env, azure.as_ref())?, env);
+    let unlock = again::command("unlock", source.args, source.kube, &fleet.release.namespace);
     Ok(Subject {
         run: String::new(),
         fleet,
         base,
         files,
         chart,
-        clusters,
-        stages,
-        kubeconfig,
+        clusters: reached.clusters,
+        stages: reached.stages,
+        kubeconfig: reached.kubeconfig,
         folder,
-        connection,
+        connection: reached.connection,
         on_value_loss: source.on_value_loss,
         recover_pending: source.recover_pending,
-        azure,
-        token: token.map(Arc::new),
+        unlock,
+        azure: reached.azure,
+        token: reached.token.map(Arc::new),
     })
 }
 
+/// Why there are no clusters; what the file names in vain is told by its place there.
+pub(crate) fn unfound(error: TargetError, text: Option<&FleetText>) -> Failure {
+    let missing = match (&error, text) {
+        (TargetError::UnknownContexts { missing, .. }, Some(text)) => {
+            missing.iter().map(|missing| text.placed(missing)).collect()
+        }
+        _ => return error.into(),
+    };
+    Failure {
+        causes: missing,
+        ..Failure::from(error)
+    }
+}
+
 /// The values files of all clusters that helm reads itself, each once.
-fn addresses(fleet: &Fleet, files: &ValuesFiles, clusters: &[ClusterSpec]) -> BTreeSet<String> {
-    let identities = placeholders(fleet);
-    let values = clusters
-        .iter()
-        .filter_map(|cluster| Values::of(fleet, files, cluster, &identities).ok());
-    let named = values.flat_map(|values| values.files);
+fn addresses(values: Vec<Values>) -> BTreeSet<String> {
+    let named = values.into_iter().flat_map(|values| values.files);
     named
         .filter_map(|file| match file {
             ValuesFile::Remote { address, .. } => Some(address),
@@ -247,7 +302,9 @@ pub(crate) fn unkept(error: &std::io::Error) -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::ReadArgs;
     use crate::fleet::amount::Amount;
+    use clap::Parser;
 
     #[test]
     fn the_command_line_describes_a_fleet() {
@@ -286,5 +343,20 @@ mod tests {
             "{:?}",
             failure.causes
         );
+    }
+
+    #[test]
+    fn a_release_may_be_named_without_its_chart_where_nobody_reads_that() {
+        #[derive(clap::Parser)]
+        struct Line {
+            #[command(flatten)]
+            read: ReadArgs,
+        }
+        let line = Line::try_parse_from(["x", "orders", "--context", "a"]).unwrap();
+        let (fleet, env) = (&line.read.fleet, Env::of::<&str, &str>([]));
+        assert!(fleet.read_release(&env).is_ok());
+        let refused = fleet.read(&env).map(drop).unwrap_err();
+        assert_eq!(refused.status, ExitStatus::Usage);
+        assert!(refused.message.contains("without its chart"), "{refused:?}");
     }
 }

@@ -4,9 +4,8 @@ use crate::cli::PreflightArgs;
 use crate::inputs::{self, Interest, Source};
 use crate::preflight::{self, Problem, Subject, Target};
 use crate::prepare::find_helm;
-use crate::report::API_VERSION;
 use crate::reporter::lines::count;
-use crate::reports::print;
+use crate::reports::{Head, print};
 use aks_shared::ui::table;
 use aks_shared::{ExitStatus, Failure, Session};
 use serde::Serialize;
@@ -17,12 +16,8 @@ use std::fmt::Write;
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct FleetPreflight<'a> {
-    api_version: &'static str,
-    kind: &'static str,
-    exit_code: u8,
-    exit_name: &'static str,
-    release: &'a str,
-    namespace: &'a str,
+    #[serde(flatten)]
+    head: Head<'a>,
     chart: &'a crate::chart::Chart,
     clusters: Vec<Row<'a>>,
 }
@@ -73,12 +68,7 @@ pub(crate) async fn run(args: &PreflightArgs, session: &Session) -> Result<ExitS
         ExitStatus::Refused
     };
     let document = FleetPreflight {
-        api_version: API_VERSION,
-        kind: "FleetPreflight",
-        exit_code: status.code(),
-        exit_name: status.name(),
-        release: &subject.fleet.release.name,
-        namespace: &subject.fleet.release.namespace,
+        head: Head::new("FleetPreflight", status, &subject.fleet.release),
         chart: &subject.chart,
         clusters: rows(&subject, &survey.targets, &survey.problems),
     };
@@ -104,7 +94,7 @@ fn rows<'a>(subject: &'a Subject, targets: &'a [Target], problems: &'a [Problem]
             reason: target.map(|target| target.reason.as_str()),
             kept_values: target
                 .iter()
-                .flat_map(|target| &target.kept)
+                .flat_map(|target| target.kept())
                 .map(ToString::to_string)
                 .collect(),
             problems: own.clone().map(|problem| problem.what.as_str()).collect(),

@@ -29,6 +29,7 @@ mod init;
 mod inputs;
 mod inspect;
 pub mod lease;
+mod locked;
 pub mod locks;
 pub mod manifest;
 mod memory;

@@ -98,7 +98,7 @@ pub fn stages_and_targets(subject: &Subject, targets: &[Target]) -> (Vec<StagePl
             reason: target.reason.clone(),
             inputs: inputs(subject, &target.spec),
             identity_changes: changes.collect(),
-            kept_values: target.kept.iter().map(ToString::to_string).collect(),
+            kept_values: target.kept().iter().map(ToString::to_string).collect(),
         }
     });
     (stages.collect(), planned.collect())
@@ -118,14 +118,15 @@ pub(crate) fn desired(subject: &Subject, spec: &ClusterSpec) -> Option<Desired> 
 
 /// Whether there is nothing to do on any target.
 pub fn is_empty(plan: &RunPlan) -> bool {
-    work(plan) == 0
+    work(plan).next().is_none()
 }
 
-/// On how many targets there is something to do.
-pub fn work(plan: &RunPlan) -> usize {
+/// The targets on which there is something to do, by their places in the plan.
+pub fn work(plan: &RunPlan) -> impl Iterator<Item = usize> {
     let is_work =
-        |target: &&TargetPlan| target.action != Action::Nothing || !target.identity_changes.is_empty();
-    plan.targets.iter().filter(is_work).count()
+        |target: &TargetPlan| target.action != Action::Nothing || !target.identity_changes.is_empty();
+    let targets = plan.targets.iter().enumerate();
+    targets.filter_map(move |(index, target)| is_work(target).then_some(index))
 }
 
 /// The plan for people.

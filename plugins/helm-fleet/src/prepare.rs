@@ -1,13 +1,15 @@
 //! From the flags to a plan that may be carried out: everything is loaded and looked at, nothing is touched.
 
+use crate::again;
 use crate::ci;
 use crate::cli::{CommonArgs, UpgradeArgs};
 use crate::event::RunPlan;
 use crate::fleet::Fleet;
 use crate::gate::Gate;
-use crate::helm::process::Helm;
+use crate::helm::process::{Helm, grace};
 use crate::inputs::{self, Interest, Source, unkept};
-use crate::lease::{LOOK, Place, State};
+use crate::lease::Place;
+use crate::locks;
 use crate::plan;
 use crate::preflight::loss::OnValueLoss;
 use crate::preflight::{self, Rights, Subject, Survey, Target, refusal};
@@ -21,8 +23,12 @@ use crate::targets::Stage;
 use aks_shared::cluster::Cluster;
 use aks_shared::env::{self, Env};
 use aks_shared::{Failure, Session};
+use futures::{StreamExt, stream};
 use std::path::PathBuf;
-use std::time::Instant;
+use std::time::Duration;
+
+/// How many clusters are connected to at once.
+const CONCURRENCY: usize = 16;
 
 /// A plan that was made and may be carried out.
 pub(crate) struct Prepared {
@@ -30,6 +36,8 @@ pub(crate) struct Prepared {
     pub(crate) targets: Vec<Target>,
     pub(crate) helm: Option<Helm>,
     pub(crate) plan: RunPlan,
+    /// How much longer other runs are waited for.
+    pub(crate) patience: Duration,
 }
 
 /// Loads the fleet and all that it names; looks at no cluster.
@@ -77,7 +85,7 @@ pub(crate) async fn prepare(
         "preflight of {}",
         count(subject.clusters.len(), "cluster")
     ));
-    wait_for_others(&args.common, session, &subject).await;
+    let patience = wait_for_others(&args.common, session, &subject).await;
     let find = async || find_helm(args.common.tools.helm.helm_bin.as_ref(), session, &subject).await;
     let rights = if args.common.confirm.dry_run {
         Rights::Unchecked
@@ -92,39 +100,41 @@ pub(crate) async fn prepare(
     if !problems.is_empty() {
         return Err(refusal(&problems, subject.clusters.len()));
     }
-    subject.run = start.run(&targets)?;
+    subject.run = start.run(&targets, &again::upgrade(args, &subject.fleet.release.namespace))?;
     let plan = RunPlan {
         resumed: !matches!(start, Start::Fresh),
         ..plan_of(&subject, &targets, helm.as_ref(), session)
     };
-    start.check(&plan)?;
+    start.check(&plan, args)?;
     Ok(Prepared {
         subject,
         targets,
         helm,
         plan,
+        patience,
     })
 }
 
 /// Waits, as long as the user wants to, until no other run holds any of the releases; what it leaves is looked at.
-async fn wait_for_others(args: &CommonArgs, session: &Session, subject: &Subject) {
-    if args.locks.lock_timeout.is_zero() {
-        return;
+/// Returns what is left of that time.
+pub(crate) async fn wait_for_others(args: &CommonArgs, session: &Session, subject: &Subject) -> Duration {
+    let patience = args.locks.lock_timeout;
+    if patience.is_zero() {
+        return patience;
     }
-    let deadline = Instant::now() + args.locks.lock_timeout;
-    for spec in &subject.clusters {
-        let Ok(cluster) = Cluster::connect(&subject.kubeconfig, &spec.context, &subject.connection).await
-        else {
-            continue;
-        };
-        let place = Place::of(&cluster, &subject.fleet.release);
-        while Instant::now() < deadline
-            && let Ok((State::Held(holder), _)) = place.state().await
-        {
-            session.ui.status(&format!("{}: waiting for {holder}", spec.name));
-            tokio::time::sleep(LOOK.min(deadline.saturating_duration_since(Instant::now()))).await;
-        }
-    }
+    let connections: Vec<_> = subject
+        .clusters
+        .iter()
+        .map(|spec| async move {
+            let cluster = Cluster::connect(&subject.kubeconfig, &spec.context, &subject.connection).await;
+            // Whoever cannot be reached is told of where everything is looked at.
+            let place = Place::of(&cluster.ok()?, &subject.fleet.release);
+            Some((spec.name.as_str(), place))
+        })
+        .collect();
+    let places: Vec<_> = stream::iter(connections).buffered(CONCURRENCY).collect().await;
+    let places: Vec<_> = places.into_iter().flatten().collect();
+    locks::wait_for_others(&places, patience, |text| session.ui.status(text)).await
 }
 
 /// Who holds the locks of a run, in words.
@@ -156,17 +166,24 @@ pub(crate) async fn find_helm(
     let kept = subject.folder.keep_kubeconfig(&subject.kubeconfig);
     let kubeconfig = kept.map_err(|error| unkept(&error))?;
     let helm = Helm::find(explicit, &session.env, kubeconfig, &session.interrupt).await?;
-    session.ui.detail(&format!("helm {}", helm.version()));
+    let deadline = subject.fleet.helm.deadline();
+    session.ui.detail(&format!(
+        "helm {}: stopped after {} s without an end, killed {} s later",
+        helm.version(),
+        deadline.as_secs(),
+        grace(deadline).as_secs()
+    ));
     let at_once = subject
         .stages
         .iter()
         .map(|stage| stage.max_concurrency.min(stage.targets.len()));
-    if let Some(most) = helm.most().filter(|most| Some(*most) < at_once.max()) {
+    if let Some(room) = helm.memory().filter(|room| Some(room.helms) < at_once.max()) {
         let what = format!(
             "there is memory for {} at once; the others wait",
-            count(most, "helm")
+            count(room.helms, "helm")
         );
         session.ui.status(&what);
+        session.ui.detail(&room.to_string());
     }
     Ok(helm)
 }

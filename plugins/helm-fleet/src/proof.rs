@@ -2,11 +2,13 @@
 
 use crate::event::{FailureReport, Step, TargetStatus};
 use crate::executor::Progress;
-use crate::preflight::Subject;
+use crate::preflight::{Subject, TargetIdentity};
 use crate::release::{Record, Verified};
 use crate::target::{Course, Found, Run, release_failure};
+use aks_shared::azure::Azure;
+use futures::future::join_all;
 use kubectl_wi_verify::{
-    Expected, FindingCode, ProbeOptions, Vantage, Verdict, Verification, VerifyError, verify,
+    Expected, Finding, FindingCode, ProbeOptions, Vantage, Verdict, Verification, verify,
 };
 use std::time::Duration;
 
@@ -108,54 +110,88 @@ impl Run {
         self.verify_steps(found, record.revision, progress, course).await
     }
 
-    /// Tries the token exchange of every identity.
+    /// Tries the token exchange of every identity, all at once: what is wrong with one says nothing of the others.
     async fn verify_identities(
         &self,
-        Found { target, ready }: &Found,
+        found: &Found,
         progress: &Progress,
         course: &mut Course,
     ) -> Result<(), FailureReport> {
         let Some(azure) = &self.subject.azure else {
             return Ok(());
         };
-        let changed = ready.as_ref().is_ok_and(|ready| ready.changed);
-        let proven_before = target.record.as_ref().is_some_and(Record::was_verified);
-        for identity in &target.identities {
-            let client_id = ready.as_ref().ok().and_then(|ready| {
-                ready
-                    .variables
-                    .get(&identity.name)?
-                    .get("clientId")?
-                    .as_str()
-                    .map(str::to_owned)
-            });
-            let image = self.probe.image.clone().unwrap_or_default();
-            let mut probe = ProbeOptions::new(image, azure.cloud.clone(), azure.roots.clone());
-            probe.wait = if changed || !proven_before {
-                PATIENCE_AFTER_CHANGE
-            } else {
-                PATIENCE
+        let identities = &found.target.identities;
+        let verifications = identities.iter().map(|identity| async move {
+            let verification = self.verification(azure, found, identity);
+            let say = |text: &str| match identities.as_slice() {
+                [_] => progress.say(format!("verify: {text}")),
+                _ => progress.say(format!("verify {}: {text}", identity.name)),
             };
-            let mut verification = Verification::new(identity.workload.account.clone(), probe);
-            verification.secrets.clone_from(&identity.workload.secrets);
-            verification.from = self.probe.from;
-            verification.expected = Some(Expected { client_id });
-            let say = |text: &str| progress.say(format!("verify: {text}"));
             // It is large, and every future that waits for it would be too.
-            let report = Box::pin(verify(
-                &target.cluster,
-                Some(azure),
-                &verification,
-                &self.interrupt,
-                &say,
-            ))
-            .await
-            .map_err(|error: VerifyError| FailureReport::of(Step::Verify, &error))?;
-            let failure = verdict_of(&report, &identity.name, identity.workload.secrets.len());
-            course.findings.extend(report.findings);
-            failure?;
+            let cluster = &found.target.cluster;
+            let verified = verify(cluster, Some(azure), &verification, &self.interrupt, &say);
+            (identity, Box::pin(verified).await)
+        });
+        let mut verdict = Ok(());
+        for (identity, result) in join_all(verifications).await {
+            let (name, secrets) = (&identity.name, identity.workload.secrets.len());
+            let judged = match result {
+                Ok(report) => {
+                    let judged = verdict_of(&report, name, secrets);
+                    let mut findings = report.findings;
+                    if identities.len() > 1 {
+                        tell_apart(&mut findings, name);
+                    }
+                    course.findings.extend(findings);
+                    judged
+                }
+                Err(error) => Err(of_identity(name, FailureReport::of(Step::Verify, &error))),
+            };
+            verdict = verdict.and(judged);
         }
-        Ok(())
+        verdict
+    }
+
+    /// How an identity is verified.
+    fn verification(
+        &self,
+        azure: &Azure,
+        Found { target, ready }: &Found,
+        identity: &TargetIdentity,
+    ) -> Verification {
+        let client_id = ready.as_ref().ok().and_then(|ready| {
+            let variables = ready.variables.get(&identity.name)?;
+            Some(variables.get("clientId")?.as_str()?.to_owned())
+        });
+        let image = self.probe.image.clone().unwrap_or_default();
+        let mut probe = ProbeOptions::new(image, azure.cloud.clone(), azure.roots.clone());
+        let is_changed = ready.as_ref().is_ok_and(|ready| ready.changed);
+        let is_proven = target.record.as_ref().is_some_and(Record::was_verified);
+        probe.wait = if is_changed || !is_proven {
+            PATIENCE_AFTER_CHANGE
+        } else {
+            PATIENCE
+        };
+        let mut verification = Verification::new(identity.workload.account.clone(), probe);
+        verification.secrets.clone_from(&identity.workload.secrets);
+        verification.from = self.probe.from;
+        verification.expected = Some(Expected { client_id });
+        verification
+    }
+}
+
+/// Says in each finding which identity it is about.
+fn tell_apart(findings: &mut [Finding], name: &str) {
+    for finding in findings {
+        finding.message = format!("identity {name}: {}", finding.message);
+    }
+}
+
+/// A failure that tells which identity it is about.
+fn of_identity(name: &str, failure: FailureReport) -> FailureReport {
+    FailureReport {
+        message: format!("identity {name}: {}", failure.message),
+        ..failure
     }
 }
 
@@ -165,12 +201,7 @@ fn verdict_of(
     identity: &str,
     secrets: usize,
 ) -> Result<(), FailureReport> {
-    let failed = |what: String| {
-        Err(FailureReport::new(
-            Step::Verify,
-            format!("identity {identity}: {what}"),
-        ))
-    };
+    let failed = |what: String| Err(of_identity(identity, FailureReport::new(Step::Verify, what)));
     if let Some(cause) = report.cause() {
         return failed(format!("{}: {}", cause.code, cause.message));
     }
@@ -195,7 +226,7 @@ fn verdict_of(
 mod tests {
     use super::*;
     use aks_shared::identity::ServiceAccountRef;
-    use kubectl_wi_verify::{Finding, Report};
+    use kubectl_wi_verify::Report;
 
     fn report(findings: &[(FindingCode, Verdict)]) -> Report {
         let findings = findings

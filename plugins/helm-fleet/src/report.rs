@@ -230,6 +230,22 @@ impl TargetReport {
         }
     }
 
+    /// The client ids of all its identities.
+    pub fn client_ids(&self) -> Option<String> {
+        let mut ids: Vec<&str> = Vec::new();
+        for id in self
+            .identities
+            .iter()
+            .filter_map(|identity| identity.client_id.as_deref())
+        {
+            // A run that was resumed tells of each anew.
+            if !ids.contains(&id) {
+                ids.push(id);
+            }
+        }
+        (!ids.is_empty()).then(|| ids.join(", "))
+    }
+
     /// Why it is not where it should be: what failed last.
     pub fn trouble(&self) -> Option<&FailureReport> {
         self.rollback_failure.as_ref().or(self.failure.as_ref())
@@ -296,5 +312,18 @@ mod tests {
             [StageStatus::Finished, StageStatus::Failed]
         );
         assert_eq!((report.exit_code, report.exit_name), (4, "stopped"));
+    }
+
+    #[test]
+    fn the_client_ids_of_all_identities_are_told_once() {
+        let mut target = sample::report().targets.swap_remove(0);
+        let first = target.identities[0].clone();
+        let second = IdentityResult {
+            client_id: Some("22222222".to_owned()),
+            ..first.clone()
+        };
+        target.identities.extend([second, first]);
+        let ids = target.client_ids().unwrap();
+        assert_eq!(ids, "11111111-0000-4000-8000-000000000001, 22222222");
     }
 }

@@ -1,8 +1,8 @@
 //! What a run leaves for others: the report files and the summary.
 
 use crate::cli::CommonArgs;
-use crate::fleet::{Fleet, ReportSpec};
-use crate::report::FleetReport;
+use crate::fleet::{Fleet, ReleaseSpec, ReportSpec};
+use crate::report::{API_VERSION, FleetReport};
 use crate::reporter::{remove_files, table, write_files};
 use aks_shared::format::OutputFormat;
 use aks_shared::{ExitStatus, Failure, Session};
@@ -61,6 +61,32 @@ pub(crate) fn print_summary(session: &Session, report: &FleetReport) -> Result<(
     data(session, &text)
 }
 
+/// What the documents of commands that only look begin with.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Head<'a> {
+    api_version: &'static str,
+    kind: &'static str,
+    exit_code: u8,
+    exit_name: &'static str,
+    release: &'a str,
+    namespace: &'a str,
+}
+
+impl<'a> Head<'a> {
+    /// The head of a document about a release.
+    pub(crate) fn new(kind: &'static str, status: ExitStatus, release: &'a ReleaseSpec) -> Self {
+        Self {
+            api_version: API_VERSION,
+            kind,
+            exit_code: status.code(),
+            exit_name: status.name(),
+            release: &release.name,
+            namespace: &release.namespace,
+        }
+    }
+}
+
 /// Prints the document of a command that only looks: as data, as names, or as a table, which may be a wide one.
 pub(crate) fn print<'a>(
     session: &Session,
@@ -83,8 +109,7 @@ pub(crate) fn print<'a>(
 
 /// Prints data, which fails a run when it cannot be.
 pub(crate) fn data(session: &Session, text: &str) -> Result<(), Failure> {
-    let failed = |error| Failure::from_error(ExitStatus::Failed, &error);
-    session.ui.data(text).map_err(failed)
+    session.ui.data(text)
 }
 
 /// A time to the minute, for a table.

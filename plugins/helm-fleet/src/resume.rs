@@ -1,12 +1,13 @@
 //! `helm fleet resume`: goes on with a run, from its run file, or on another machine from what the clusters tell.
 
-use crate::cli::ResumeArgs;
+use crate::again;
+use crate::cli::{ResumeArgs, UpgradeArgs};
 use crate::conduct::RUN_FILES;
 use crate::event::RunPlan;
 use crate::fleet::Fleet;
 use crate::gate::Gate;
 use crate::preflight::{Subject, Target};
-use crate::release::{REVISION_LABEL, RUN_LABEL};
+use crate::reporter::run_file;
 use crate::upgrade;
 use aks_shared::{ExitStatus, Failure, Session};
 use serde_json::Value;
@@ -46,16 +47,17 @@ pub struct Logged {
 /// Runs the command.
 pub async fn run(args: &ResumeArgs, session: &Session) -> Result<ExitStatus, Failure> {
     let directory = Path::new(RUN_FILES);
-    let start = match &args.run_id {
-        Some(run) => match read(directory, run)? {
-            Some(logged) => Start::Logged(Box::new(logged)),
-            // The clusters know it, or nobody does.
-            None => Start::Logged(Box::new(Logged {
-                run: run.clone(),
-                ..Logged::default()
-            })),
-        },
-        None => newest(directory, &args.upgrade.common.fleet.read(&session.env)?.fleet)?,
+    let start = if let Some(run) = &args.run_id {
+        // One that has no file here is known to the clusters, or to nobody.
+        let unknown = || Logged {
+            run: run.clone(),
+            ..Logged::default()
+        };
+        Start::Logged(Box::new(read(directory, run)?.unwrap_or_else(unknown)))
+    } else {
+        let fleet = args.upgrade.common.fleet.read(&session.env)?.fleet;
+        let begin = again::upgrade(&args.upgrade, &fleet.release.namespace);
+        newest(directory, &fleet, &begin)?
     };
     upgrade::begin(&args.upgrade, session, start).await
 }
@@ -69,25 +71,23 @@ impl Start {
         }
     }
 
-    /// The id of the run.
-    pub(crate) fn run(&self, targets: &[Target]) -> Result<String, Failure> {
+    /// The id of the run; `begin` is the command that begins another one.
+    pub(crate) fn run(&self, targets: &[Target], begin: &str) -> Result<String, Failure> {
         match self {
             Self::Fresh => Ok(run_id()),
             Self::Logged(logged) => Ok(logged.run.clone()),
-            Self::Newest => targets
-                .iter()
-                .filter_map(run_of)
-                .max()
-                .map(str::to_owned)
-                .ok_or_else(|| {
+            Self::Newest => {
+                let runs = targets.iter().filter_map(|target| target.record.as_ref()?.run());
+                runs.max().map(str::to_owned).ok_or_else(|| {
                     Failure::refused("there is no run to go on with, neither here nor on the clusters")
-                        .hint("begin one: helm fleet upgrade")
-                }),
+                        .hint(format!("begin one: {begin}"))
+                })
+            }
         }
     }
 
     /// Refuses to go on with anything but what the run set out to do.
-    pub(crate) fn check(&self, plan: &RunPlan) -> Result<(), Failure> {
+    pub(crate) fn check(&self, plan: &RunPlan, args: &UpgradeArgs) -> Result<(), Failure> {
         let Self::Logged(logged) = self else { return Ok(()) };
         let release = format!("{}/{}", plan.namespace, plan.release);
         if !logged.release.is_empty() && logged.release != release {
@@ -101,7 +101,13 @@ impl Start {
                 "run {} is no upgrade and cannot be resumed; it can be repeated",
                 logged.run
             );
-            return Err(Failure::refused(what).hint(format!("helm fleet {}", logged.command)));
+            let again = again::command(
+                &logged.command,
+                &args.common.fleet,
+                &args.common.kube,
+                &plan.namespace,
+            );
+            return Err(Failure::refused(what).hint(again));
         }
         let is_changed = |target: &&crate::event::TargetPlan| {
             logged
@@ -122,9 +128,10 @@ impl Start {
             "chart or values have changed since run {} began; nothing was touched",
             logged.run
         );
-        Err(Failure::refused(what)
-            .with_causes(changed)
-            .hint("put them back to resume it, or begin a new run: helm fleet upgrade"))
+        Err(Failure::refused(what).with_causes(changed).hint(format!(
+            "put them back to resume it, or begin a new run: {}",
+            again::upgrade(args, &plan.namespace)
+        )))
     }
 
     /// Gates that the run has passed already, with who approved them.
@@ -157,40 +164,16 @@ impl Start {
     }
 }
 
-/// The run that wrote the newest revision of a target.
-fn run_of(target: &Target) -> Option<&str> {
-    let record = target.record.as_ref()?;
-    let is_ours = record.labels.get(REVISION_LABEL) == Some(&record.revision.to_string());
-    let run = record.labels.get(RUN_LABEL).filter(|_| is_ours)?;
-    Some(run)
-}
-
-/// The newest run of this release here that has not come to a good end.
-fn newest(directory: &Path, fleet: &Fleet) -> Result<Start, Failure> {
+/// The newest run of this release here that has not come to a good end; `begin` is the command that begins another one.
+fn newest(directory: &Path, fleet: &Fleet, begin: &str) -> Result<Start, Failure> {
     let release = format!("{}/{}", fleet.release.namespace, fleet.release.name);
-    let mut names: Vec<String> = std::fs::read_dir(directory)
-        .into_iter()
-        .flatten()
-        .filter_map(|entry| {
-            Some(
-                entry
-                    .ok()?
-                    .file_name()
-                    .to_str()?
-                    .strip_suffix(".ndjson")?
-                    .to_owned(),
-            )
-        })
-        .collect();
-    // The ids sort by time.
-    names.sort();
-    for name in names.iter().rev() {
+    for name in run_file::runs(directory).iter().rev() {
         if let Some(logged) = read(directory, name)?.filter(|logged| logged.release == release) {
             return if logged.is_complete {
                 Err(Failure::refused(format!(
                     "run {name} has come to its end; there is nothing to go on with"
                 ))
-                .hint("begin another one: helm fleet upgrade"))
+                .hint(format!("begin another one: {begin}")))
             } else {
                 Ok(Start::Logged(Box::new(logged)))
             };
@@ -200,7 +183,7 @@ fn newest(directory: &Path, fleet: &Fleet) -> Result<Start, Failure> {
 }
 
 fn read(directory: &Path, run: &str) -> Result<Option<Logged>, Failure> {
-    let path = directory.join(format!("{run}.ndjson"));
+    let path = run_file::path(directory, run);
     match std::fs::read_to_string(&path) {
         Ok(text) => Ok(Some(logged(&text))),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
@@ -297,23 +280,43 @@ mod tests {
         assert_eq!(logged(&resumed).seq, 1);
     }
 
+    fn upgrade(flags: &[&str]) -> UpgradeArgs {
+        #[derive(clap::Parser)]
+        struct Upgrade {
+            #[command(flatten)]
+            args: UpgradeArgs,
+        }
+        let words = std::iter::once(&"upgrade").chain(flags);
+        <Upgrade as clap::Parser>::try_parse_from(words).unwrap().args
+    }
+
+    #[test]
+    fn where_there_is_no_run_the_command_that_begins_one_is_named_whole() {
+        let refusal = Start::Newest
+            .run(&[], "helm fleet upgrade --file shop.yaml")
+            .unwrap_err();
+        assert_eq!(refusal.hints, ["begin one: helm fleet upgrade --file shop.yaml"]);
+    }
+
     #[test]
     fn a_run_is_resumed_with_the_same_chart_and_values_only() {
         let EventKind::RunStarted(mut plan) = sample::events().swap_remove(0).kind else {
             panic!("not a plan")
         };
         let start = Start::Logged(Box::new(logged(&text(&sample::events()))));
-        assert!(start.check(&plan).is_ok());
+        let args = upgrade(&["-f", "shop.yaml"]);
+        assert!(start.check(&plan, &args).is_ok());
         plan.targets[1].inputs = "other".to_owned();
-        let refusal = start.check(&plan).unwrap_err();
+        let refusal = start.check(&plan, &args).unwrap_err();
         assert_eq!(
             (refusal.status, refusal.causes),
             (ExitStatus::Refused, vec!["neu-1".to_owned()])
         );
+        assert!(refusal.hints[0].ends_with(": helm fleet upgrade --file shop.yaml"));
         plan.release = "other".to_owned();
         assert!(
             start
-                .check(&plan)
+                .check(&plan, &args)
                 .unwrap_err()
                 .message
                 .contains("of release shop/orders")

@@ -132,10 +132,7 @@ impl Run {
 
     /// Runs helm to its end: who interrupts a rollback in its middle leaves neither the old nor the new.
     async fn run_helm(&self, target: &Target, arguments: &[OsString]) -> Result<(), FailureReport> {
-        let records = &target.record;
-        let redaction = records.iter().fold(self.redaction(target), |redaction, record| {
-            redaction.with_values(&record.config)
-        });
+        let redaction = target.redaction();
         let helm = self.helm()?;
         let result = helm
             .run_through(arguments, self.deadline(), &redaction, &self.interrupt)

@@ -4,11 +4,12 @@
 //! goes on to the next stage only when the stage's failures are within its limit. When they are not, it rolls back
 //! what the policy says, in reverse order, whatever becomes of single rollbacks.
 
-use crate::fleet::{FailureStrategy, FirstInstall, Unreachable};
+use crate::fleet::{FailureStrategy, Unreachable};
 use crate::gate::{Gate, GateAnswer};
 use crate::targets::Stage;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+mod tally;
 #[cfg(test)]
 mod tests;
 mod words;
@@ -92,25 +93,6 @@ impl Rollout {
     /// The policy.
     pub const fn policy(&self) -> Policy {
         self.policy
-    }
-
-    /// How many targets failed, whatever became of them afterwards.
-    pub fn failures(&self) -> usize {
-        self.outcomes
-            .values()
-            .filter(|outcome| self.is_failure(**outcome))
-            .count()
-    }
-
-    /// How many targets could not be reached and were left out for that.
-    pub fn unreachable(&self) -> usize {
-        let left_out = |outcome: &Outcome| *outcome == Outcome::Unreachable && !self.is_failure(*outcome);
-        self.outcomes.values().filter(|outcome| left_out(outcome)).count()
-    }
-
-    /// How many rollbacks failed.
-    pub const fn rollback_failures(&self) -> usize {
-        self.rollback_failures
     }
 
     /// What is to be done next. A target that is to be started counts as running from here on.
@@ -329,78 +311,5 @@ impl Rollout {
         let target = self.pending.remove(position)?;
         self.running.insert(target);
         Some(target)
-    }
-
-    fn has_room(&self, stage: usize, target: usize) -> bool {
-        let stage = &self.stages[stage];
-        let has_room_by_label = stage.label_limits.iter().all(|limit| {
-            let Some(value) = limit.values.get(&target) else {
-                return true;
-            };
-            let same = self
-                .running
-                .iter()
-                .filter(|other| limit.values.get(other) == Some(value));
-            same.count() < limit.max
-        });
-        self.running.len() < stage.max_concurrency && has_room_by_label
-    }
-
-    fn failures_of_stage(&self) -> usize {
-        let targets = &self.stages[self.stage].targets;
-        targets.iter().filter(|target| self.has_failed(**target)).count()
-    }
-
-    fn is_exceeded(&self) -> bool {
-        self.failures_of_stage() > self.stages[self.stage].max_failures
-    }
-
-    fn has_failed(&self, target: usize) -> bool {
-        self.outcomes
-            .get(&target)
-            .is_some_and(|outcome| self.is_failure(*outcome))
-    }
-
-    fn is_failure(&self, outcome: Outcome) -> bool {
-        match outcome {
-            Outcome::Failure(_) => true,
-            Outcome::Unreachable => self.policy.unreachable == Unreachable::Fail,
-            Outcome::Success(_) | Outcome::Interrupted(_) => false,
-        }
-    }
-
-    /// A gate guards what comes after it, and says something of what was changed before it. A stage of which the
-    /// user selected nothing has no gates.
-    fn is_gate_due(&self) -> bool {
-        if self.stages[self.stage].targets.is_empty() {
-            return false;
-        }
-        let changed = self.stages[self.stage]
-            .targets
-            .iter()
-            .filter_map(|target| self.outcomes.get(target))
-            .any(|outcome| outcome.change() != Change::None);
-        let mut later = self.stages[self.stage + 1..]
-            .iter()
-            .flat_map(|stage| &stage.targets);
-        changed || later.any(|target| self.work.contains(target))
-    }
-
-    fn changed_successes(&self) -> impl Iterator<Item = usize> {
-        let is_changed = |target: &usize| matches!(self.outcomes.get(target), Some(Outcome::Success(change)) if *change != Change::None);
-        self.stages[self.stage].targets.iter().copied().filter(is_changed)
-    }
-
-    /// Changed targets of that kind, the one that ended last at the end, unless they were rolled back already.
-    fn to_roll_back(&self, is_meant: impl Fn(&(usize, usize)) -> bool) -> Vec<(usize, usize)> {
-        let is_subject = |target: usize| match self.outcomes.get(&target).map(|outcome| outcome.change()) {
-            None | Some(Change::None) => false,
-            Some(Change::Install) => self.policy.first_install == FirstInstall::Uninstall,
-            Some(Change::Upgrade) => true,
-        };
-        let ended = self.ended.iter().copied();
-        ended
-            .filter(|ended| is_meant(ended) && is_subject(ended.1) && !self.rolled_back.contains(&ended.1))
-            .collect()
     }
 }

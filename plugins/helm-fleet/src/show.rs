@@ -4,7 +4,7 @@ use crate::cli::ReportArgs;
 use crate::conduct::RUN_FILES;
 use crate::fleet::ReportSpec;
 use crate::report::read::{self, ReadError};
-use crate::reporter::{render, write_files};
+use crate::reporter::{render, run_file, write_files};
 use crate::reports::print_summary;
 use aks_shared::{ExitStatus, Failure, Session};
 use std::path::{Path, PathBuf};
@@ -31,7 +31,7 @@ pub(crate) fn run(args: &ReportArgs, session: &Session) -> Result<ExitStatus, Fa
         [] => print_summary(session, &report)?,
         [format] => {
             let text = render(&report, *format).map_err(failed)?;
-            session.ui.data(&text).map_err(failed)?;
+            session.ui.data(&text)?;
         }
         [_, _, ..] => {
             return Err(Failure::usage("only one form of a report can be printed")
@@ -48,7 +48,7 @@ fn source(named: Option<&Path>) -> PathBuf {
         None => runs.to_owned(),
         Some(path) if path.exists() => path.to_owned(),
         Some(run) => {
-            let of_run = runs.join(format!("{}.ndjson", run.display()));
+            let of_run = run_file::path(runs, &run.to_string_lossy());
             if of_run.exists() { of_run } else { run.to_owned() }
         }
     }

@@ -1,12 +1,12 @@
 //! `helm fleet status`: where every cluster stands, from the labels of its revisions alone.
 
 use crate::cli::StatusArgs;
+use crate::inputs;
 use crate::plan;
 use crate::preflight::Subject;
 use crate::release::{INPUTS_LABEL, Revision, label_of};
-use crate::report::API_VERSION;
 use crate::reporter::lines::count;
-use crate::reports::{minute, print, short};
+use crate::reports::{Head, minute, print, short};
 use crate::revisions::{self, Seen};
 use aks_shared::ui::table;
 use aks_shared::{ExitStatus, Failure, Session};
@@ -17,12 +17,8 @@ use serde::Serialize;
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct FleetStatus<'a> {
-    api_version: &'static str,
-    kind: &'static str,
-    exit_code: u8,
-    exit_name: &'static str,
-    release: &'a str,
-    namespace: &'a str,
+    #[serde(flatten)]
+    head: Head<'a>,
     chart: &'a crate::chart::Chart,
     summary: Summary,
     clusters: Vec<Row<'a>>,
@@ -80,8 +76,11 @@ impl State {
 
 /// Runs the command.
 pub async fn run(args: &StatusArgs, session: &Session) -> Result<ExitStatus, Failure> {
-    let subject = revisions::subject(&args.read, session).await?;
-    let seen = revisions::of_all(&subject).await;
+    let inputs = args.read.fleet.read(&session.env)?;
+    let subject = inputs::subject(inputs, &revisions::source(&args.read), session).await?;
+    let (kubeconfig, connection) = (&subject.kubeconfig, &subject.connection);
+    let release = &subject.fleet.release;
+    let seen = revisions::of_all(release, &subject.clusters, kubeconfig, connection).await;
     let clusters = rows(&subject, &seen);
     let summary = summary(&clusters);
     let status = if args.exit_code && summary.at_target < summary.total {
@@ -90,12 +89,7 @@ pub async fn run(args: &StatusArgs, session: &Session) -> Result<ExitStatus, Fai
         ExitStatus::Ok
     };
     let document = FleetStatus {
-        api_version: API_VERSION,
-        kind: "FleetStatus",
-        exit_code: status.code(),
-        exit_name: status.name(),
-        release: &subject.fleet.release.name,
-        namespace: &subject.fleet.release.namespace,
+        head: Head::new("FleetStatus", status, release),
         chart: &subject.chart,
         summary,
         clusters,

@@ -63,7 +63,7 @@ pub enum TargetError {
     /// The file names contexts that do not exist.
     #[error("the kubeconfig lacks contexts that the fleet names")]
     UnknownContexts {
-        /// `cluster: context`, all of them.
+        /// All of them, each as `KEY: WHAT`.
         missing: Vec<String>,
         /// The contexts that exist.
         known: Vec<String>,
@@ -112,10 +112,15 @@ pub fn clusters(
     found: Vec<ClusterSpec>,
 ) -> Result<Vec<ClusterSpec>, TargetError> {
     let mut clusters = fleet.clusters.clone();
+    let is_missing = |context: &String| !context.is_empty() && !known.contains(context);
     let missing: Vec<String> = clusters
         .iter()
-        .filter(|cluster| !cluster.context.is_empty() && !known.contains(&cluster.context))
-        .map(|cluster| format!("{}: {}", cluster.name, cluster.context))
+        .enumerate()
+        .filter(|(_, cluster)| is_missing(&cluster.context))
+        .map(|(index, cluster)| {
+            let (name, context) = (&cluster.name, &cluster.context);
+            format!("clusters[{index}].context: {context:?} of {name} is not there")
+        })
         .collect();
     if !missing.is_empty() {
         return Err(TargetError::UnknownContexts {

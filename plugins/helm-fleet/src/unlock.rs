@@ -2,6 +2,7 @@
 
 use crate::cli::UnlockArgs;
 use crate::conduct::untouched;
+use crate::error::line;
 use crate::lease::{Place, State};
 use crate::preflight::loss::OnValueLoss;
 use crate::preflight::{self, Problem, Subject, Target, refusal};
@@ -64,12 +65,7 @@ pub async fn run(args: &UnlockArgs, session: &Session) -> Result<ExitStatus, Fai
     }
     session.ui.status(&shown(&told));
     if args.common.confirm.dry_run {
-        let pending = args.common.confirm.detailed_exitcode;
-        let status = if pending {
-            ExitStatus::ChangesPending
-        } else {
-            ExitStatus::Ok
-        };
+        let status = args.common.confirm.unchanged(true);
         document(status)?;
         return Ok(status);
     }
@@ -114,11 +110,7 @@ async fn leftovers<'a>(
         let (state, lease) = match place.state().await {
             Ok(state) => state,
             Err(error) => {
-                let why = std::iter::once(error.to_string()).chain(aks_shared::causes(&error));
-                problems.push(Problem::new(
-                    &target.spec.name,
-                    why.collect::<Vec<_>>().join(": "),
-                ));
+                problems.push(Problem::new(&target.spec.name, line(&error)));
                 continue;
             }
         };
@@ -150,27 +142,22 @@ async fn leftovers<'a>(
     if problems.is_empty() {
         Ok(leftovers)
     } else {
-        Err(refusal(&problems, targets.len()).hint("if you know that it is dead: helm fleet unlock --force"))
+        let hint = format!("if you know that it is dead: {} --force", subject.unlock);
+        Err(refusal(&problems, targets.len()).hint(hint))
     }
 }
 
 async fn clear(leftover: &Leftover<'_>, subject: &Subject) -> Result<(), String> {
-    let told = |error: &dyn std::error::Error| {
-        let why: Vec<String> = std::iter::once(error.to_string())
-            .chain(aks_shared::causes(error))
-            .collect();
-        why.join(": ")
-    };
     let target = leftover.target;
     let pending = target.record.as_ref().filter(|record| record.is_pending());
     if let Some(record) = pending {
         let namespace = &subject.fleet.release.namespace;
         mark_failed(record, &target.cluster, namespace)
             .await
-            .map_err(|error| told(&error))?;
+            .map_err(|error| line(&error))?;
     }
     if let Some(lease) = &leftover.lease {
-        leftover.place.remove(lease).await.map_err(|error| told(&error))?;
+        leftover.place.remove(lease).await.map_err(|error| line(&error))?;
     }
     Ok(())
 }

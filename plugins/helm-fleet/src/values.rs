@@ -10,8 +10,7 @@ use aks_shared::template::{self, TemplateError};
 use files::ValuesFiles;
 use keys::KeyPath;
 use remote::RemoteContent;
-use serde_json::{Map, Value, json};
-use std::io::ErrorKind;
+use serde_json::{Value, json};
 use std::path::PathBuf;
 
 /// What `helm upgrade` is given as values, and the digest of all that decides what it stores.
@@ -55,6 +54,14 @@ pub enum ValuesError {
         /// Why.
         source: TemplateError,
     },
+    /// There is no such file.
+    #[error("{key}: there is no values file {}; give it as {{file: NAME, optional: true}} if it may be absent", path.display())]
+    Missing {
+        /// The key of the fleet file.
+        key: String,
+        /// The file.
+        path: PathBuf,
+    },
     /// A file cannot be read.
     #[error("{key}: cannot read values file {}", path.display())]
     Read {
@@ -75,8 +82,19 @@ impl Values {
         cluster: &ClusterSpec,
         identities: &Value,
     ) -> Result<Self, ValuesError> {
+        let (values, problems) = Self::rendered(fleet, source, cluster, identities);
+        problems.into_iter().next().map_or(Ok(values), Err)
+    }
+
+    /// The same as far as they can be made, and everything that is wrong.
+    pub(crate) fn rendered(
+        fleet: &Fleet,
+        source: &ValuesFiles,
+        cluster: &ClusterSpec,
+        identities: &Value,
+    ) -> (Self, Vec<ValuesError>) {
         let variables = variables(fleet, cluster, identities);
-        let mut files = Vec::new();
+        let (mut files, mut problems) = (Vec::new(), Vec::new());
         let own = fleet
             .clusters
             .iter()
@@ -87,15 +105,20 @@ impl Values {
             (format!("{own}values"), &cluster.values),
         ] {
             for (index, spec) in list.iter().enumerate() {
-                files.extend(values_file(&format!("{key}[{index}]"), spec, source, &variables)?);
+                match values_file(&format!("{key}[{index}]"), spec, source, &variables) {
+                    Ok(file) => files.extend(file),
+                    Err(problem) => problems.push(problem),
+                }
             }
         }
-        let overrides = render_tree("overrides", &Value::Object(fleet.overrides.clone()), &variables)?;
-        Ok(Self {
+        let mut overrides = Value::Object(fleet.overrides.clone());
+        render_tree("overrides", &mut overrides, &variables, &mut problems);
+        let values = Self {
             files,
             overrides,
             kept: Vec::new(),
-        })
+        };
+        (values, problems)
     }
 
     /// Keeps what a cluster has at these keys; the fleet sets none of them.
@@ -175,34 +198,32 @@ fn values_file(
             digest: kept.digest,
         })),
         None if spec.optional => Ok(None),
-        None => Err(failed(ErrorKind::NotFound.into())),
+        None => Err(ValuesError::Missing {
+            key: key.to_owned(),
+            path: source.source(&name),
+        }),
     }
 }
 
 /// Renders the texts of a tree; keys and other scalars stay as they are, and what is rendered stays a text.
-fn render_tree(key: &str, tree: &Value, variables: &Value) -> Result<Value, ValuesError> {
-    Ok(match tree {
-        Value::String(text) => Value::String(render(key, text, variables)?),
-        Value::Array(items) => Value::Array(
-            items
-                .iter()
-                .enumerate()
-                .map(|(index, item)| render_tree(&format!("{key}[{index}]"), item, variables))
-                .collect::<Result<_, _>>()?,
-        ),
-        Value::Object(members) => Value::Object(
-            members
-                .iter()
-                .map(|(name, member)| {
-                    Ok((
-                        name.clone(),
-                        render_tree(&format!("{key}.{name}"), member, variables)?,
-                    ))
-                })
-                .collect::<Result<Map<_, _>, ValuesError>>()?,
-        ),
-        scalar => scalar.clone(),
-    })
+fn render_tree(key: &str, tree: &mut Value, variables: &Value, problems: &mut Vec<ValuesError>) {
+    match tree {
+        Value::String(text) => match render(key, text, variables) {
+            Ok(rendered) => *text = rendered,
+            Err(problem) => problems.push(problem),
+        },
+        Value::Array(items) => {
+            for (index, item) in items.iter_mut().enumerate() {
+                render_tree(&format!("{key}[{index}]"), item, variables, problems);
+            }
+        }
+        Value::Object(members) => {
+            for (name, member) in members {
+                render_tree(&format!("{key}.{name}"), member, variables, problems);
+            }
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
 }
 
 /// Renders a text of the fleet file; `key` is its place there.
@@ -301,7 +322,7 @@ mod tests {
             &json!({}),
         )
         .unwrap_err();
-        assert!(matches!(error, ValuesError::Read { .. }));
+        assert!(matches!(error, ValuesError::Missing { .. }));
     }
 
     #[test]

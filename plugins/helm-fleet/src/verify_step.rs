@@ -3,7 +3,7 @@
 use crate::event::{FailureReport, Step};
 use crate::executor::Progress;
 use crate::fleet::{ClusterSpec, CommandSpec, Fleet, HelmTestSpec, HttpSpec};
-use crate::helm::process::INHERITED;
+use crate::helm::process::forget_caller;
 use crate::helm::redact::tail;
 use crate::helm::{Logs, test_arguments};
 use crate::process::{self, Bounds, Ended, Keep, Stop};
@@ -67,7 +67,7 @@ impl Run {
         let (fleet, target) = (&self.subject.fleet, &found.target);
         let logs = if test.logs { Logs::Told } else { Logs::Untold };
         let arguments = test_arguments(&fleet.release, &target.spec.context, &fleet.helm, logs);
-        let redaction = self.redaction(target);
+        let redaction = target.redaction();
         let result = self
             .helm()?
             .run(&arguments, self.deadline(), &redaction, &self.interrupt)
@@ -144,10 +144,7 @@ impl Run {
         let kubeconfig = kept.map_err(|error| FailureReport::of(Step::Verify, &error))?;
         let release = &subject.fleet.release;
         let mut command = Command::new(program(name, &subject.base));
-        for variable in INHERITED {
-            command.env_remove(variable);
-        }
-        command
+        forget_caller(&mut command)
             .args(&words[1..])
             .current_dir(&subject.base)
             .env("KUBECONFIG", kubeconfig)
@@ -171,7 +168,7 @@ impl Run {
         let said = [output.stdout, output.stderr].concat();
         let said = tail(&String::from_utf8_lossy(&said), TAIL_LINES);
         Err(FailureReport {
-            output: Some(self.redaction(target).apply(&said)).filter(|text| !text.is_empty()),
+            output: Some(target.redaction().apply(&said)).filter(|text| !text.is_empty()),
             ..failed(what)
         })
     }
@@ -184,22 +181,19 @@ impl Run {
     }
 }
 
-/// Renders all texts of the checks for a cluster, before anything is touched.
-pub(crate) fn check_texts(
-    fleet: &Fleet,
-    cluster: &ClusterSpec,
-    identities: &Value,
-) -> Result<(), ValuesError> {
+/// Renders all texts of the checks for a cluster, before anything is touched: what is wrong with them.
+pub(crate) fn check_texts(fleet: &Fleet, cluster: &ClusterSpec, identities: &Value) -> Vec<ValuesError> {
     let variables = variables(fleet, cluster, identities);
+    let mut problems = Vec::new();
     for (index, step) in fleet.verify.iter().enumerate() {
         if let Some(http) = &step.http {
-            render(&format!("verify[{index}].http.url"), &http.url, &variables)?;
+            problems.extend(render(&format!("verify[{index}].http.url"), &http.url, &variables).err());
         }
         for word in step.command.iter().flat_map(|command| &command.args) {
-            render(&format!("verify[{index}].command"), word, &variables)?;
+            problems.extend(render(&format!("verify[{index}].command"), word, &variables).err());
         }
     }
-    Ok(())
+    problems
 }
 
 /// A program that is given by a path starts at the fleet file's folder; a bare name is looked for on the path.
@@ -228,9 +222,9 @@ mod tests {
                 .unwrap()
         };
         let with = cluster(serde_json::json!({"host": "a.example"}));
-        assert!(check_texts(&fleet, &with, &Value::Null).is_ok());
-        let error = check_texts(&fleet, &cluster(serde_json::json!({})), &Value::Null).unwrap_err();
-        assert_eq!(error.to_string(), "verify[1].http.url");
+        assert!(check_texts(&fleet, &with, &Value::Null).is_empty());
+        let problems = check_texts(&fleet, &cluster(serde_json::json!({})), &Value::Null);
+        assert_eq!(problems[0].to_string(), "verify[1].http.url");
     }
 
     #[test]

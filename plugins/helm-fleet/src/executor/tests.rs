@@ -3,10 +3,12 @@
 use super::*;
 use crate::event::Action;
 use crate::fleet::{FailureStrategy, Unreachable};
-use crate::rollout::Policy;
+use crate::rollout::{Change, Policy};
+use crate::targets::Stage;
 use aks_shared::ExitStatus;
 use proptest::prelude::*;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 fn plan(name: &str) -> TargetPlan {
     TargetPlan {

@@ -1,6 +1,6 @@
 //! Reading a fleet file: what is wrong is told by file, line, column and key.
 
-use super::{Fleet, RolloutSpec};
+use super::{Fleet, RolloutSpec, twice};
 use aks_shared::azure::ArmId;
 use aks_shared::format;
 use aks_shared::identity::{SecretRef, ServiceAccountRef};
@@ -59,6 +59,10 @@ impl FleetText {
 
     /// What it says, checked as far as that is possible without clusters.
     pub fn fleet(&self) -> Result<Fleet, FleetError> {
+        let twice = twice::keys(&self.text);
+        if !twice.is_empty() {
+            return Err(self.invalid(twice.iter().map(|key| format!("{key}: is there twice"))));
+        }
         let fleet: Fleet = format::from_yaml(&self.text).map_err(|error| FleetError::Parse {
             place: self.place(error.location()),
             what: error.what(),
@@ -67,10 +71,17 @@ impl FleetText {
         if problems.is_empty() {
             return Ok(fleet);
         }
-        Err(FleetError::Invalid {
+        Err(self.invalid(problems))
+    }
+
+    fn invalid(&self, problems: impl IntoIterator<Item = String>) -> FleetError {
+        FleetError::Invalid {
             path: self.path.clone(),
-            problems: problems.iter().map(|problem| self.placed(problem)).collect(),
-        })
+            problems: problems
+                .into_iter()
+                .map(|problem| self.placed(&problem))
+                .collect(),
+        }
     }
 
     /// A problem of the form `KEY: WHAT` with the place of its key before it.
@@ -88,11 +99,6 @@ impl FleetText {
 }
 
 impl Fleet {
-    /// Reads a fleet file and checks what can be checked without clusters.
-    pub fn load(path: &Path) -> Result<Self, FleetError> {
-        FleetText::read(path)?.fleet()
-    }
-
     /// What contradicts itself or cannot be, each as `KEY: WHAT`.
     pub(crate) fn problems(&self) -> Vec<String> {
         let mut problems = Vec::new();
@@ -133,6 +139,9 @@ impl Fleet {
             if let Err(error) = account {
                 problems.push(format!("identities.{key}.serviceAccount: {error}"));
             }
+        }
+        if self.helm.deadline.is_some_and(|deadline| deadline.is_zero()) {
+            problems.push("helm.deadline: 0 would let no helm run".to_owned());
         }
         if let Some(digest) = &self.chart.digest
             && !is_digest(digest)

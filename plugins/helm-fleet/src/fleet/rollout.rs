@@ -2,6 +2,7 @@
 
 use super::amount::Amount;
 use super::selector::Selector;
+use super::some_duration;
 use serde::de::{self, Deserializer, Visitor};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -75,6 +76,16 @@ pub enum FailureStrategy {
     RollbackStage,
     /// All clusters that the run changed are rolled back.
     RollbackAll,
+}
+
+impl FailureStrategy {
+    /// Whether anything is rolled back.
+    pub const fn rolls_back(self) -> bool {
+        match self {
+            Self::Pause => false,
+            Self::RollbackFailed | Self::RollbackStage | Self::RollbackAll => true,
+        }
+    }
 }
 
 /// What a rollback does where there was no release before the run.
@@ -222,10 +233,6 @@ impl<'de> Deserialize<'de> for Approval {
         }
         deserializer.deserialize_any(ApprovalVisitor)
     }
-}
-
-fn some_duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
-    super::duration(deserializer).map(Some)
 }
 
 const fn all() -> Amount {

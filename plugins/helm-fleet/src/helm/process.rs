@@ -1,14 +1,15 @@
 //! Running helm.
 
+pub use super::error::HelmError;
 use super::redact::{Redaction, tail};
-use super::version::{HelmVersion, VersionError};
+use super::version::HelmVersion;
 use crate::memory;
-use crate::process::{self, Bounds, Ended, Keep, Stop};
+use crate::process::{self, Bounds, Ended, GRACE, Keep, Stop};
 use aks_shared::env::Env;
 use aks_shared::interrupt::Interrupt;
 use std::ffi::OsString;
 use std::path::PathBuf;
-use std::process::{ExitStatus, Output};
+use std::process::Output;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::process::Command;
@@ -17,7 +18,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 /// How many lines of helm's output a failure keeps.
 const TAIL_LINES: usize = 20;
 /// Settings of the calling helm that would redirect its children to another cluster or namespace.
-pub(crate) const INHERITED: [&str; 11] = [
+const INHERITED: [&str; 11] = [
     "HELM_KUBECONTEXT",
     "HELM_KUBETOKEN",
     "HELM_KUBEASUSER",
@@ -31,86 +32,28 @@ pub(crate) const INHERITED: [&str; 11] = [
     "HELM_PLUGIN_DIR",
 ];
 
+/// Keeps from a program what the calling helm has set for us alone.
+pub(crate) fn forget_caller(command: &mut Command) -> &mut Command {
+    for variable in INHERITED {
+        command.env_remove(variable);
+    }
+    command
+}
+
+/// How long helm may take to end once it was asked to: not much longer than it was given to work.
+pub(crate) fn grace(deadline: Duration) -> Duration {
+    GRACE.min(deadline)
+}
+
 /// A `helm` that can be run.
 #[derive(Debug, Clone)]
 pub struct Helm {
     binary: PathBuf,
     kubeconfig: PathBuf,
     version: HelmVersion,
+    memory: Option<memory::Room>,
     /// One permit for each helm that fits into the memory; none where that is not known.
     room: Option<Arc<Semaphore>>,
-}
-
-/// Helm cannot be run, or says no.
-#[derive(Debug, thiserror::Error)]
-pub enum HelmError {
-    /// There is no helm.
-    #[error("helm was not found")]
-    Missing(#[from] which::Error),
-    /// The process cannot be started or watched.
-    #[error("cannot run {}", binary.display())]
-    Run {
-        /// The binary.
-        binary: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// This helm cannot be used.
-    #[error("{} cannot be used", binary.display())]
-    Version {
-        /// The binary.
-        binary: PathBuf,
-        /// Why.
-        source: VersionError,
-    },
-    /// Helm ran and failed.
-    #[error("helm {command} failed ({status})")]
-    Failed {
-        /// Its first argument.
-        command: String,
-        /// How it ended.
-        status: ExitStatus,
-        /// Its last lines, redacted.
-        output: String,
-    },
-    /// Helm ran too long and was stopped.
-    #[error("helm {command} was {how} after {} s without an end", deadline.as_secs())]
-    Deadline {
-        /// Its first argument.
-        command: String,
-        /// `stopped`, so that it could record its end, or `killed`, so that it could not.
-        how: &'static str,
-        /// The bound.
-        deadline: Duration,
-        /// Its last lines, redacted.
-        output: String,
-    },
-    /// Helm was stopped because we were.
-    #[error("helm {command} was stopped by the interruption")]
-    Interrupted {
-        /// Its first argument.
-        command: String,
-    },
-    /// Helm did not stop in time, or the user did not want to wait for that.
-    #[error("helm {command} was killed before it could record its end")]
-    Killed {
-        /// Its first argument.
-        command: String,
-    },
-}
-
-impl HelmError {
-    /// Helm's own last lines, when it had any.
-    pub fn output(&self) -> Option<&str> {
-        match self {
-            Self::Failed { output, .. } | Self::Deadline { output, .. } => Some(output),
-            Self::Missing(_)
-            | Self::Run { .. }
-            | Self::Version { .. }
-            | Self::Interrupted { .. }
-            | Self::Killed { .. } => None,
-        }
-    }
 }
 
 impl Helm {
@@ -128,6 +71,7 @@ impl Helm {
             .unwrap_or_else(|| "helm".into());
         // Helm hands its own argv[0] to plugins, which may be a bare name.
         let binary = which::which(named)?;
+        let memory = memory::Room::now();
         let mut helm = Self {
             binary,
             kubeconfig,
@@ -136,7 +80,8 @@ impl Helm {
                 minor: 0,
                 patch: 0,
             },
-            room: memory::helms().map(|helms| Arc::new(Semaphore::new(helms.min(Semaphore::MAX_PERMITS)))),
+            memory,
+            room: memory.map(|room| Arc::new(Semaphore::new(room.helms.min(Semaphore::MAX_PERMITS)))),
         };
         let arguments = ["version", "--template", "{{.Version}}"].map(OsString::from);
         let text = helm
@@ -157,9 +102,9 @@ impl Helm {
         Ok(helm)
     }
 
-    /// How many more of it have memory to run now; none where that is not known.
-    pub fn most(&self) -> Option<usize> {
-        self.room.as_ref().map(|room| room.available_permits())
+    /// How many of it have memory to run at once; none where that is not known.
+    pub(crate) const fn memory(&self) -> Option<memory::Room> {
+        self.memory
     }
 
     /// Its version.
@@ -218,18 +163,20 @@ impl Helm {
             source,
         };
         let mut command = Command::new(&self.binary);
-        command.args(arguments);
-        for variable in INHERITED {
-            command.env_remove(variable);
-        }
-        command.env("KUBECONFIG", &self.kubeconfig);
+        forget_caller(&mut command)
+            .args(arguments)
+            .env("KUBECONFIG", &self.kubeconfig);
         tokio::pin!(stop);
         // What waits here has not begun, and its time does not run yet.
         let room = tokio::select! {
             room = self.room() => room,
             () = &mut stop => return Err(HelmError::Interrupted { command: name }),
         };
-        let ended = process::run(command, Bounds::of(deadline), Keep::All, stop, kill).await;
+        let bounds = Bounds {
+            deadline,
+            grace: grace(deadline),
+        };
+        let ended = process::run(command, bounds, Keep::All, stop, kill).await;
         drop(room);
         let Ended {
             output,
@@ -296,6 +243,7 @@ mod tests {
                 binary,
                 kubeconfig: "/run/kubeconfig.json".into(),
                 version,
+                memory: None,
                 room: None,
             },
         )
@@ -410,6 +358,30 @@ mod tests {
         let error = run(&helm, Duration::from_millis(100), &Interrupt::new())
             .await
             .unwrap_err();
-        assert!(matches!(error, HelmError::Deadline { .. }));
+        assert!(matches!(error, HelmError::Deadline { how: "stopped", .. }));
+    }
+
+    #[tokio::test]
+    async fn a_helm_that_hangs_and_does_not_want_to_end_is_killed() {
+        let directory = tempfile::tempdir().unwrap();
+        let deaf = directory.path().join("deaf");
+        let script = format!(
+            "trap '' TERM\ntouch {}\nwhile :; do sleep 0.05; done",
+            deaf.display()
+        );
+        let (_binary, helm) = fake(&script);
+        let mut deadline = Duration::from_millis(200);
+        let error = loop {
+            let error = run(&helm, deadline, &Interrupt::new()).await.unwrap_err();
+            if deaf.exists() {
+                break error;
+            }
+            // It was asked before it had begun not to listen.
+            deadline *= 2;
+        };
+        assert!(
+            matches!(error, HelmError::Deadline { how: "killed", .. }),
+            "{error}"
+        );
     }
 }

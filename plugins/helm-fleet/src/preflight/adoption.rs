@@ -1,8 +1,11 @@
 //! Objects that a first install would meet: helm adopts none that another made, and stops half-way.
 
-use super::{CONCURRENCY, Problem, Target, owner};
+use super::owner::{controller, mark};
+use super::{CONCURRENCY, Problem, Target};
 use crate::event::Action;
+use crate::fleet::ReleaseSpec;
 use crate::manifest::Manifests;
+use aks_shared::labels;
 use futures::{StreamExt, stream};
 use kube::Api;
 use kube::api::DynamicObject;
@@ -22,15 +25,11 @@ const KINDS: [(&str, &str); 7] = [
 
 /// What forbids a first install of these objects, where somebody else made some of them already. Service accounts of
 /// identities are judged with these.
-pub(super) async fn problems(
-    target: &Target,
-    release: &str,
-    namespace: &str,
-    rendered: &Manifests,
-) -> Vec<Problem> {
+pub(super) async fn problems(target: &Target, release: &ReleaseSpec, rendered: &Manifests) -> Vec<Problem> {
     if target.action != Action::Install {
         return Vec::new();
     }
+    let namespace = release.namespace.as_str();
     let accounts: Vec<&str> = target
         .identities
         .iter()
@@ -46,7 +45,7 @@ pub(super) async fn problems(
             // Who may not read it learns of it from helm.
             let found = objects.get_metadata_opt(name).await.ok()??;
             let found = serde_json::to_value(&found).ok()?;
-            obstacle(&resource.kind, name, &found, release, namespace)
+            obstacle(&resource.kind, name, &found, release)
         })
         .collect();
     let answers: Vec<Option<String>> = stream::iter(asked).buffered(CONCURRENCY).collect().await;
@@ -79,17 +78,15 @@ fn known<'a>(object: &'a Value, namespace: &str) -> Option<(ApiResource, &'a str
 }
 
 /// Why helm would not adopt an object that is there, if so.
-fn obstacle(kind: &str, name: &str, found: &Value, release: &str, namespace: &str) -> Option<String> {
-    let text = |pointer: &str| found.pointer(pointer).and_then(Value::as_str);
-    let owner = text("/metadata/annotations/meta.helm.sh~1release-name");
-    let place = text("/metadata/annotations/meta.helm.sh~1release-namespace");
-    if text("/metadata/labels/app.kubernetes.io~1managed-by") == Some("Helm")
-        && owner == Some(release)
-        && place == Some(namespace)
-    {
+fn obstacle(kind: &str, name: &str, found: &Value, release: &ReleaseSpec) -> Option<String> {
+    let namespace = release.namespace.as_str();
+    let owner = mark(found, "annotations", labels::HELM_RELEASE_NAME_ANNOTATION);
+    let place = mark(found, "annotations", labels::HELM_RELEASE_NAMESPACE_ANNOTATION);
+    let is_helms = mark(found, "labels", labels::MANAGED_BY_LABEL) == Some(labels::MANAGED_BY_HELM);
+    if is_helms && owner == Some(release.name.as_str()) && place == Some(namespace) {
         return None;
     }
-    let whose = match (owner::controller(found), owner, place) {
+    let whose = match (controller(found), owner, place) {
         (Some(controller), ..) => format!("belongs to {controller}"),
         (None, Some(owner), Some(place)) => format!("belongs to release {place}/{owner}"),
         _ => "belongs to no release".to_owned(),
@@ -106,8 +103,8 @@ mod tests {
 
     #[test]
     fn helm_adopts_its_own_alone() {
-        let judge =
-            |metadata: Value| obstacle("ConfigMap", "a", &json!({"metadata": metadata}), "orders", "shop");
+        let release = serde_json::from_value(json!({"name": "orders", "namespace": "shop"})).unwrap();
+        let judge = |metadata: Value| obstacle("ConfigMap", "a", &json!({"metadata": metadata}), &release);
         let owned = |release: &str| {
             json!({"labels": {"app.kubernetes.io/managed-by": "Helm"}, "annotations": {
                 "meta.helm.sh/release-name": release, "meta.helm.sh/release-namespace": "shop"}})

@@ -13,26 +13,34 @@ const FLUX_NAMESPACE: &str = "helm.toolkit.fluxcd.io/namespace";
 const ARGO_TRACKING: &str = "argocd.argoproj.io/tracking-id";
 const ARGO_INSTANCE: &str = "argocd.argoproj.io/instance";
 
+/// What the names of all these marks begin with.
+const DOMAINS: [&str; 2] = ["helm.toolkit.fluxcd.io/", "argocd.argoproj.io/"];
+
 /// Who else rolls a release out, as its objects tell.
 pub(super) fn of_release(record: &Record) -> Option<String> {
+    // Most releases have none of these marks, and many have large manifests.
+    if !DOMAINS.iter().any(|domain| record.manifest.contains(domain)) {
+        return None;
+    }
     let manifests = Manifests::parse(&record.manifest).ok()?;
     manifests.objects().find_map(controller)
 }
 
+/// One of an object's `labels` or `annotations`.
+pub(super) fn mark<'a>(object: &'a Value, kind: &str, name: &str) -> Option<&'a str> {
+    object.get("metadata")?.get(kind)?.get(name)?.as_str()
+}
+
 /// The controller that an object is marked for.
 pub(super) fn controller(object: &Value) -> Option<String> {
-    let mark = |kind: &str, name: &str| {
-        let marks = object.get("metadata")?.get(kind)?;
-        marks.get(name)?.as_str()
-    };
-    if let Some(name) = mark("labels", FLUX_NAME) {
-        let namespace = mark("labels", FLUX_NAMESPACE).unwrap_or_default();
+    if let Some(name) = mark(object, "labels", FLUX_NAME) {
+        let namespace = mark(object, "labels", FLUX_NAMESPACE).unwrap_or_default();
         return Some(format!("HelmRelease {namespace}/{name} of Flux"));
     }
-    let tracking = mark("annotations", ARGO_TRACKING).and_then(|id| id.split(':').next());
+    let tracking = mark(object, "annotations", ARGO_TRACKING).and_then(|id| id.split(':').next());
     let instance = tracking
-        .or_else(|| mark("labels", ARGO_INSTANCE))
-        .or_else(|| mark("annotations", ARGO_INSTANCE))?;
+        .or_else(|| mark(object, "labels", ARGO_INSTANCE))
+        .or_else(|| mark(object, "annotations", ARGO_INSTANCE))?;
     Some(format!("application {instance} of Argo CD"))
 }
 

@@ -1,13 +1,15 @@
 //! Renders the chart with each target's values, once per distinct set of them, and judges what comes out.
 
-use super::{Problem, Subject, Target, adoption, loss};
+use super::{Problem, Subject, Target, adoption};
 use crate::digest::Hasher;
+use crate::error::line;
 use crate::event::Action;
-use crate::fleet::ServiceAccountOwner;
+use crate::fleet::ReleaseSpec;
+use crate::folder::RunFolder;
 use crate::helm::process::Helm;
 use crate::helm::redact::Redaction;
 use crate::helm::{Request, template_arguments};
-use crate::identity::{self, PLACEHOLDER_CLIENT_ID};
+use crate::identity::PLACEHOLDER_CLIENT_ID;
 use crate::manifest::{Carrier, Manifests};
 use crate::release::Record;
 use crate::values::{Values, ValuesFile, remote};
@@ -15,8 +17,8 @@ use aks_shared::identity::ServiceAccountRef;
 use aks_shared::interrupt::Interrupt;
 use futures::{StreamExt, stream};
 use kube::{Client, Discovery};
-use kubectl_wi_setup::ObservedAccount;
-use serde_json::{Map, Value};
+use kubectl_wi_setup::{AccountOwner, ObservedAccount};
+use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::time::Duration;
@@ -27,102 +29,95 @@ const CONCURRENCY: usize = 4;
 const DEADLINE: Duration = Duration::from_mins(5);
 
 /// What a rendering depends on besides its values.
-struct Server {
+pub(super) struct Server {
     version: String,
     apis: Vec<String>,
     has_release: bool,
 }
 
-/// Renders and judges all targets that will need helm.
-pub async fn check(
+/// A target that will need helm, and the server that its chart is rendered for.
+pub(super) type Served<'a> = (&'a Target, Result<Server, kube::Error>);
+
+/// Asks the servers of all targets that will need helm.
+pub(super) async fn servers(targets: &[Target]) -> Vec<Served<'_>> {
+    let affected = targets.iter().filter(|target| needs_helm(target));
+    let questions: Vec<_> = affected
+        .map(|target| async move { (target, Server::of(target).await) })
+        .collect();
+    stream::iter(questions)
+        .buffered(super::CONCURRENCY)
+        .collect()
+        .await
+}
+
+/// Renders for all these servers, and judges what comes out.
+pub(super) async fn check(
     subject: &Subject,
-    targets: &[Target],
+    servers: Vec<Served<'_>>,
     helm: &Helm,
     interrupt: &Interrupt,
 ) -> Vec<Problem> {
     let mut problems = Vec::new();
-    let mut groups: BTreeMap<String, (Values, Server, Vec<&Target>)> = BTreeMap::new();
-    let affected: Vec<&Target> = targets.iter().filter(|target| needs_helm(target)).collect();
-    let versions: Vec<_> = affected
-        .iter()
-        .map(|target| {
-            futures::future::join(
-                target.cluster.client.apiserver_version(),
-                apis(&target.cluster.client),
-            )
-        })
-        .collect();
-    let versions: Vec<_> = stream::iter(versions)
-        .buffered(super::CONCURRENCY)
-        .collect()
-        .await;
-    for (target, (version, apis)) in affected.into_iter().zip(versions) {
-        let version = match version {
-            Ok(version) => Server {
-                version: version.git_version,
-                apis,
-                has_release: target.record.is_some(),
-            },
-            Err(error) => {
-                problems.push(Problem::new(
-                    &target.spec.name,
-                    format!("its version cannot be read: {error}"),
-                ));
-                continue;
-            }
-        };
-        match values_for_rendering(subject, target) {
-            Ok(values) => {
-                let served = Hasher::new("apis")
-                    .bytes("apis", version.apis.join("\n").as_bytes())
-                    .hex();
-                let key = format!(
-                    "{} {} {} {served}",
-                    values.digest(),
-                    version.version,
-                    version.has_release
-                );
-                groups
-                    .entry(key)
-                    .or_insert_with(|| (values, version, Vec::new()))
+    let mut groups: BTreeMap<String, (&Values, Server, Vec<&Target>)> = BTreeMap::new();
+    for (target, server) in servers {
+        match (server, &target.values) {
+            (Ok(server), Some(values)) => {
+                let key = format!("{} {}", values.digest(), server.digest());
+                let group = groups.entry(key);
+                group
+                    .or_insert_with(|| (values, server, Vec::new()))
                     .2
                     .push(target);
             }
-            Err(error) => {
-                let causes = aks_shared::causes(&error);
-                let what = std::iter::once(error.to_string())
-                    .chain(causes)
-                    .collect::<Vec<_>>()
-                    .join(": ");
+            (Err(error), _) => {
+                let what = format!("its version cannot be read: {error}");
                 problems.push(Problem::new(&target.spec.name, what));
             }
+            // It was not looked at, and so helm does not run for it.
+            (Ok(_), None) => {}
         }
     }
     let groups: Vec<_> = groups.into_values().collect();
     let renderings: Vec<_> = groups
         .iter()
-        .map(|(values, version, members)| {
+        .map(|(values, server, members)| {
             let records = members.iter().filter_map(|target| target.record.as_ref());
             let redaction = redaction(values, records);
-            render(subject, values, version, helm, redaction, interrupt)
+            render(subject, values, server, helm, redaction, interrupt)
         })
         .collect();
     let rendered: Vec<_> = stream::iter(renderings).buffered(CONCURRENCY).collect().await;
-    for ((.., members), rendered) in groups.iter().zip(&rendered) {
-        problems.extend(
-            members
-                .iter()
-                .flat_map(|target| judge(target, &subject.fleet.release.name, rendered)),
-        );
-        if let Ok(manifests) = rendered {
-            let release = &subject.fleet.release;
-            for target in members {
-                problems
-                    .extend(adoption::problems(target, &release.name, &release.namespace, manifests).await);
-            }
-        }
-    }
+    let release = &subject.fleet.release;
+    let judgements: Vec<_> = groups
+        .iter()
+        .zip(&rendered)
+        .flat_map(|((.., members), rendered)| members.iter().map(move |target| (*target, rendered)))
+        .map(|(target, rendered)| judge(target, release, rendered))
+        .collect();
+    let judged: Vec<Vec<Problem>> = stream::iter(judgements)
+        .buffered(super::CONCURRENCY)
+        .collect()
+        .await;
+    problems.extend(judged.into_iter().flatten());
     problems
+}
+
+impl Server {
+    async fn of(target: &Target) -> Result<Self, kube::Error> {
+        let client = &target.cluster.client;
+        let (version, apis) = futures::join!(client.apiserver_version(), apis(client));
+        Ok(Self {
+            version: version?.git_version,
+            apis,
+            has_release: target.record.is_some(),
+        })
+    }
+
+    /// Equal for servers that one rendering can stand for.
+    fn digest(&self) -> String {
+        let apis = Hasher::new("apis").bytes("apis", self.apis.join("\n").as_bytes());
+        format!("{} {} {}", self.version, self.has_release, apis.hex())
+    }
 }
 
 /// The versions and kinds that a cluster serves, as charts ask for them: `apps/v1` and `apps/v1/Deployment`. None where
@@ -148,20 +143,6 @@ pub const fn needs_helm(target: &Target) -> bool {
     matches!(target.action, Action::Install | Action::Upgrade)
 }
 
-/// The values of a target with placeholders for the ids that are not known yet.
-pub(crate) fn values_for_rendering(
-    subject: &Subject,
-    target: &Target,
-) -> Result<Values, crate::values::ValuesError> {
-    let identities: Map<String, Value> = target
-        .identities
-        .iter()
-        .map(|identity| (identity.name.clone(), identity::for_rendering(&identity.observed)))
-        .collect();
-    let record = target.record.as_ref();
-    loss::values_of(subject, &target.spec, record, &Value::Object(identities))
-}
-
 async fn render(
     subject: &Subject,
     values: &Values,
@@ -170,8 +151,8 @@ async fn render(
     redaction: Redaction,
     interrupt: &Interrupt,
 ) -> Result<Manifests, String> {
-    let overrides =
-        write_overrides(&values.overrides).map_err(|error| format!("cannot write overrides: {error}"))?;
+    let overrides = write_overrides(&subject.folder, &values.overrides)
+        .map_err(|error| format!("cannot write overrides: {error}"))?;
     let request = Request {
         release: &subject.fleet.release.name,
         namespace: &subject.fleet.release.namespace,
@@ -182,12 +163,8 @@ async fn render(
     };
     let arguments = template_arguments(&request, &server.version, &server.apis, server.has_release);
     match helm.run(&arguments, DEADLINE, &redaction, interrupt).await {
-        Ok(text) => Manifests::parse(&text).map_err(|error| {
-            format!(
-                "what the chart renders cannot be read: {error}: {}",
-                aks_shared::causes(&error).join(": ")
-            )
-        }),
+        Ok(text) => Manifests::parse(&text)
+            .map_err(|error| format!("what the chart renders cannot be read: {}", line(&error))),
         Err(error) => {
             let output = error
                 .output()
@@ -203,15 +180,20 @@ async fn render(
     }
 }
 
-fn judge(target: &Target, release: &str, rendered: &Result<Manifests, String>) -> Vec<Problem> {
-    let manifests = match rendered {
-        Ok(manifests) => manifests,
-        Err(why) => return vec![Problem::new(&target.spec.name, why.clone())],
-    };
-    let deployed = target
-        .record
-        .as_ref()
-        .and_then(|record| Manifests::parse(&record.manifest).ok());
+/// What forbids a target, by what was rendered for it and by what its cluster has already.
+async fn judge(target: &Target, release: &ReleaseSpec, rendered: &Result<Manifests, String>) -> Vec<Problem> {
+    match rendered {
+        Ok(manifests) => {
+            let mut problems = unfit_identities(target, &release.name, manifests);
+            problems.extend(adoption::problems(target, release, manifests).await);
+            problems
+        }
+        Err(why) => vec![Problem::new(&target.spec.name, why.clone())],
+    }
+}
+
+/// The identities of a target that what was rendered does not carry to a pod.
+fn unfit_identities(target: &Target, release: &str, manifests: &Manifests) -> Vec<Problem> {
     target
         .identities
         .iter()
@@ -221,11 +203,11 @@ fn judge(target: &Target, release: &str, rendered: &Result<Manifests, String>) -
                 account: &account.name,
                 namespace: &account.namespace,
                 client_id: PLACEHOLDER_CLIENT_ID,
-                account_is_foreign: identity.account_owner == ServiceAccountOwner::Setup,
+                account_is_foreign: identity.workload.account_owner == AccountOwner::Setup,
             };
             let obstacle = manifests.obstacle(&carrier).or_else(|| {
                 let found = identity.observed.account.as_ref();
-                unadoptable(account, found, release, deployed.as_ref(), manifests)
+                unadoptable(account, found, release, target.record.as_ref(), manifests)
             })?;
             Some(Problem::new(
                 &target.spec.name,
@@ -236,17 +218,17 @@ fn judge(target: &Target, release: &str, rendered: &Result<Manifests, String>) -
 }
 
 /// Why Helm would stop at a service account that is there already: it takes nothing over that another made.
-/// `deployed` is what the release has now; that, Helm updates whatever its marks.
+/// What the release has now, Helm updates whatever its marks.
 fn unadoptable(
     account: &ServiceAccountRef,
     found: Option<&ObservedAccount>,
     release: &str,
-    deployed: Option<&Manifests>,
+    record: Option<&Record>,
     rendered: &Manifests,
 ) -> Option<String> {
     let found = found?;
     let has_it = |manifests: &Manifests| manifests.has_account(&account.name, &account.namespace);
-    if !has_it(rendered) || deployed.is_some_and(has_it) {
+    if !has_it(rendered) {
         return None;
     }
     let ours = format!("{}/{release}", account.namespace);
@@ -255,19 +237,23 @@ fn unadoptable(
         Some(owner) => format!("is owned by release {owner}"),
         None => "has no release as its owner".to_owned(),
     };
+    let deployed = record.and_then(|record| Manifests::parse(&record.manifest).ok());
+    if deployed.as_ref().is_some_and(has_it) {
+        return None;
+    }
     Some(format!(
         "service account {account} exists and {owner}, so helm will not adopt it: let the chart render none, or \
          mark it for release {ours} by Helm's label and annotations"
     ))
 }
 
-/// Our overrides as a file that only its owner can read; it goes when the value is dropped.
-pub fn write_overrides(overrides: &Value) -> io::Result<tempfile::NamedTempFile> {
+/// Our overrides as a file of the run's folder that only its owner can read; it goes when the value is dropped.
+pub fn write_overrides(folder: &RunFolder, overrides: &Value) -> io::Result<tempfile::NamedTempFile> {
     use io::Write;
     let mut file = tempfile::Builder::new()
-        .prefix("helm-fleet-")
+        .prefix("overrides-")
         .suffix(".json")
-        .tempfile()?;
+        .tempfile_in(folder.path())?;
     file.write_all(overrides.to_string().as_bytes())?;
     file.flush()?;
     Ok(file)
@@ -308,7 +294,8 @@ mod tests {
     #[test]
     fn an_account_of_somebody_else_is_not_for_helm_to_adopt() {
         let account = ServiceAccountRef::new("shop", "orders").unwrap();
-        let rendered = Manifests::parse("kind: ServiceAccount\nmetadata: {name: orders}\n").unwrap();
+        let text = "kind: ServiceAccount\nmetadata: {name: orders}\n";
+        let rendered = Manifests::parse(text).unwrap();
         let nothing = Manifests::default();
         let owned_by = |release: Option<&str>| ObservedAccount {
             helm_release: release.map(str::to_owned),
@@ -319,12 +306,15 @@ mod tests {
             owned_by(Some("shop/other")),
             owned_by(Some("shop/orders")),
         );
+        let without = Record::sample(1, "deployed", Value::Null, []);
+        let mut with = without.clone();
+        text.clone_into(&mut with.manifest);
         let judge = |found, deployed, rendered| unadoptable(&account, found, "orders", deployed, rendered);
         assert!(judge(Some(&by_hand), None, &rendered).is_some());
-        assert!(judge(Some(&by_hand), Some(&nothing), &rendered).is_some());
+        assert!(judge(Some(&by_hand), Some(&without), &rendered).is_some());
         assert!(judge(Some(&other), None, &rendered).is_some());
         assert!(judge(Some(&ours), None, &rendered).is_none());
-        assert!(judge(Some(&by_hand), Some(&rendered), &rendered).is_none());
+        assert!(judge(Some(&by_hand), Some(&with), &rendered).is_none());
         assert!(judge(Some(&by_hand), None, &nothing).is_none());
         assert!(judge(None, None, &rendered).is_none());
     }
@@ -357,7 +347,9 @@ mod tests {
     #[cfg(unix)]
     fn overrides_are_json_for_their_owner_alone() {
         use std::os::unix::fs::PermissionsExt;
-        let file = write_overrides(&serde_json::json!({"a": "yes"})).unwrap();
+        let folder = RunFolder::create().unwrap();
+        let file = write_overrides(&folder, &serde_json::json!({"a": "yes"})).unwrap();
+        assert_eq!(file.path().parent(), Some(folder.path()));
         assert_eq!(std::fs::read_to_string(file.path()).unwrap(), r#"{"a":"yes"}"#);
         assert_eq!(
             file.as_file().metadata().unwrap().permissions().mode() & 0o777,

@@ -40,17 +40,26 @@ where
 {
     let (targets, mut problems) = look(subject).await;
     problems.extend(targets.iter().flat_map(|target| problems_of(subject, target)));
-    if rights == Rights::Checked {
-        problems.extend(rights::check(subject, &targets).await);
-    }
-    // A run that has nothing to do starts no helm at all.
-    let helm = if targets.iter().any(|target| may_need_helm(subject, target)) {
-        let helm = find_helm().await?;
-        problems.extend(render::check(subject, &targets, &helm, interrupt).await);
-        Some(helm)
-    } else {
-        None
+    let forbidden = async {
+        match rights {
+            Rights::Checked => rights::check(subject, &targets).await,
+            Rights::Unchecked => Vec::new(),
+        }
     };
+    let rendered = async {
+        // A run that has nothing to do starts no helm at all.
+        if !targets.iter().any(|target| may_need_helm(subject, target)) {
+            return Ok::<_, Failure>((None, Vec::new()));
+        }
+        let (helm, servers) = futures::join!(find_helm(), render::servers(&targets));
+        let helm = helm?;
+        let problems = render::check(subject, servers, &helm, interrupt).await;
+        Ok((Some(helm), problems))
+    };
+    let (forbidden, rendered) = futures::join!(forbidden, rendered);
+    let (helm, unrendered) = rendered?;
+    problems.extend(forbidden);
+    problems.extend(unrendered);
     Ok(Survey {
         targets,
         helm,

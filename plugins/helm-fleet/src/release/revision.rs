@@ -90,7 +90,7 @@ impl Revision {
 
     /// Whether a run wrote it.
     pub fn is_of_run(&self, run: &str) -> bool {
-        self.is_ours() && self.labels.get(RUN_LABEL).is_some_and(|label| label == run)
+        self.run() == Some(run)
     }
 
     /// Whether this very revision was verified.

@@ -104,7 +104,8 @@ impl Access {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::sample;
+    use crate::event::{Event, EventKind};
+    use crate::report::{FleetReport, sample};
 
     #[test]
     fn only_what_is_granted_is_access() {
@@ -118,5 +119,25 @@ mod tests {
         // One that failed has no outcome but its changes.
         result.outcome = serde_json::json!({"changes": []});
         assert_eq!(Access::of("weu-1", &result), None);
+    }
+
+    #[test]
+    fn rows_are_in_the_order_of_the_targets_whoever_came_first() {
+        let mut events = sample::events();
+        let first = |event: &Event| matches!(event.kind, EventKind::IdentityFinished { .. });
+        let place = events.iter().position(first).unwrap();
+        let mut earlier = events[place].clone();
+        earlier.kind = EventKind::IdentityFinished {
+            cluster: "neu-1".to_owned(),
+            result: sample::identity("neu-1"),
+        };
+        events.insert(place, earlier);
+        let mut report = None;
+        for event in events {
+            FleetReport::fold(&mut report, &event);
+        }
+        let access = report.unwrap().access;
+        let clusters: Vec<&str> = access.iter().map(|row| row.cluster.as_str()).collect();
+        assert_eq!(clusters, ["weu-1", "neu-1"]);
     }
 }

@@ -217,6 +217,13 @@ impl FleetReport {
             self.access
                 .retain(|other| (&other.cluster, &other.identity) != (&access.cluster, &access.identity));
             self.access.push(access);
+            // The clusters come in any order, and are told in the file's.
+            let place = |row: &Access| {
+                self.targets
+                    .iter()
+                    .position(|target| target.cluster == row.cluster)
+            };
+            self.access.sort_by_key(place);
         }
     }
 

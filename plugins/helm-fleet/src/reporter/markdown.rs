@@ -100,7 +100,7 @@ fn row(target: &TargetReport, text: &mut String) -> std::fmt::Result {
         target.status.name(),
         words::revisions(target),
         target.verification(),
-        target.client_id.as_deref().unwrap_or("–"),
+        target.client_ids().as_deref().unwrap_or("–"),
         target.seconds,
     )
 }

@@ -6,6 +6,24 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+/// How the names of run files end.
+const SUFFIX: &str = ".ndjson";
+
+/// The file of a run.
+pub fn path(directory: &Path, run: &str) -> PathBuf {
+    directory.join(format!("{run}{SUFFIX}"))
+}
+
+/// The ids of the runs that have a file, the oldest first: the ids sort by time.
+pub fn runs(directory: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
+    let mut runs: Vec<String> = entries
+        .filter_map(|entry| Some(entry.file_name().to_str()?.strip_suffix(SUFFIX)?.to_owned()))
+        .collect();
+    runs.sort();
+    runs
+}
+
 /// A run file that is written to.
 #[derive(Debug)]
 pub struct RunFile {
@@ -35,7 +53,7 @@ impl RunFile {
 
     fn open(mut options: OpenOptions, directory: &Path, run: &str) -> io::Result<Self> {
         std::fs::create_dir_all(directory)?;
-        let path = directory.join(format!("{run}.ndjson"));
+        let path = path(directory, run);
         #[cfg(unix)]
         {
             use std::os::unix::fs::OpenOptionsExt;

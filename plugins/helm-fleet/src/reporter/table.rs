@@ -21,7 +21,7 @@ pub fn render(report: &FleetReport) -> String {
                 target.status.name().to_owned(),
                 revisions,
                 target.verification().to_owned(),
-                target.client_id.clone().unwrap_or_else(|| "-".to_owned()),
+                target.client_ids().unwrap_or_else(|| "-".to_owned()),
                 format!("{:.1}s", target.seconds),
             ]
         })

@@ -1,6 +1,7 @@
 //! The laws of a rollout, for single cases and for any fleet.
 
 use super::*;
+use crate::fleet::FirstInstall;
 use crate::targets::LabelLimit;
 use proptest::prelude::*;
 use std::ops::Range;

@@ -80,7 +80,7 @@ impl Run {
             ));
         }
         let fleet = &self.subject.fleet;
-        let overrides = write_overrides(&desired.values.overrides)
+        let overrides = write_overrides(&self.subject.folder, &desired.values.overrides)
             .map_err(|error| FailureReport::of(Step::Helm, &error))?;
         let request = Request {
             release: &fleet.release.name,

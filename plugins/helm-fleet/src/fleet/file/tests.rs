@@ -128,6 +128,18 @@ fn every_contradiction_is_listed_with_its_place() {
 }
 
 #[test]
+fn a_helm_has_four_timeouts_and_a_minute_unless_the_file_says_otherwise() {
+    let fleet = |helm: &str| load(&SMALL.replace("timeout: 10m", helm));
+    let deadline = |helm| fleet(helm).unwrap().helm.deadline();
+    assert_eq!(deadline("timeout: 10m"), Duration::from_mins(41));
+    assert_eq!(deadline("timeout: 10m, deadline: 45s"), Duration::from_secs(45));
+    let Err(FleetError::Invalid { problems, .. }) = fleet("deadline: 0s") else {
+        panic!("it was accepted")
+    };
+    assert!(problems[0].contains("helm.deadline: "), "{problems:?}");
+}
+
+#[test]
 fn identities_have_one_account_each_and_names_of_what_is_known() {
     let text = SMALL.replace(
         "overrides:",

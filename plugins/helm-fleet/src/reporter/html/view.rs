@@ -63,6 +63,7 @@ struct Failed<'a> {
     cluster: &'a str,
     context: &'a str,
     stage: &'a str,
+    class: Class,
     status: &'static str,
     failures: Vec<Failure<'a>>,
     findings: Vec<&'a Finding>,
@@ -123,7 +124,8 @@ struct Bar {
 #[derive(Debug, Serialize)]
 struct Matrix<'a> {
     columns: Vec<String>,
-    has_grants: bool,
+    /// How many columns follow the cluster's.
+    span: usize,
     rows: Vec<Row<'a>>,
 }
 
@@ -216,6 +218,7 @@ impl<'a> Failed<'a> {
             cluster: &target.cluster,
             context: &target.context,
             stage: &target.stage,
+            class: class_of(target.status),
             status: target.status.name(),
             failures: failures.map(Failure::of).collect(),
             findings: target.failed_findings().collect(),
@@ -313,7 +316,7 @@ impl<'a> Matrix<'a> {
         };
         let whole = vaults.iter().map(|vault| format!("all of {vault}"));
         Self {
-            has_grants: access.iter().any(|row| !row.grants.is_empty()),
+            span: secrets.len() + vaults.len() + 2,
             rows: access.iter().map(row).collect(),
             columns: secrets.iter().map(ToString::to_string).chain(whole).collect(),
         }
