@@ -78,6 +78,38 @@ pub fn assignments(world: &World, scope: &str, principal: &Value) -> Vec<Value> 
     list(world, &path)
 }
 
+/// Takes away every federated credential of an identity, as somebody tidying up would.
+///
+/// # Panics
+/// When it has none.
+pub fn delete_credentials(world: &World, identity: &str) {
+    let all = credentials(world, identity);
+    assert!(!all.is_empty(), "{identity} has no credential to delete");
+    for credential in all {
+        let path = format!("{}?{IDENTITY_API}", text(&credential, "id"));
+        world.rest("DELETE", &path, None);
+    }
+}
+
+/// Every request that Azure has answered.
+///
+/// # Panics
+/// When the log is no list.
+pub fn log(world: &World) -> Vec<Value> {
+    let log = world.sandbox(&["azure", "log", "-o", "json"]).expect(0).json();
+    log.as_array().expect("the log is a list").clone()
+}
+
+/// An endpoint of the cloud, by its name in the cloud's description, without a slash at its end.
+///
+/// # Panics
+/// When the description does not have it.
+pub fn endpoint(world: &World, name: &str) -> String {
+    let cloud = std::fs::read(world.variable("AZURE_ENVIRONMENT_FILEPATH")).expect("the cloud is described");
+    let cloud: Value = serde_json::from_slice(&cloud).expect("the description is JSON");
+    text(&cloud, name).trim_end_matches('/').to_owned()
+}
+
 fn list(world: &World, path: &str) -> Vec<Value> {
     let answer = world.rest("GET", path, None);
     answer["value"].as_array().cloned().unwrap_or_default()

@@ -1,5 +1,6 @@
 //! The demo's fleet as the tests vary it: the same chart and clusters, another namespace, other values.
 
+use crate::azure::text;
 use crate::{World, repository};
 use serde_json::{Value, json};
 use std::fs;
@@ -113,4 +114,13 @@ impl Fleet {
 /// When there are none.
 pub fn targets(report: &Value) -> &Vec<Value> {
     report["targets"].as_array().expect("a report has targets")
+}
+
+/// How a report says that each target ended, in the order of the file.
+///
+/// # Panics
+/// When it does not.
+pub fn statuses(report: &Value) -> Vec<String> {
+    let status = |target: &Value| text(target, "status").to_owned();
+    targets(report).iter().map(status).collect()
 }

@@ -5,18 +5,22 @@
 pub mod application;
 pub mod azure;
 pub mod fleet;
+pub mod helm;
 pub mod own;
 pub mod plain;
 pub mod registry;
+pub mod running;
 pub mod terminal;
 pub mod user;
 
+pub use running::{act_at, send, signal_at};
+
 use serde_json::Value;
 use std::collections::BTreeMap;
-use std::io::{BufRead as _, BufReader};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// The seed of the simulated Azure in a sandbox's folder.
 const SEED: &str = "azure-seed.json";
@@ -63,10 +67,7 @@ impl World {
     /// When no sandbox is there.
     pub fn with_helm(helm: &str) -> Self {
         let mut world = Self::join();
-        let state = Path::new(world.variable("KUBECONFIG"))
-            .parent()
-            .expect("the kubeconfig is in a folder");
-        let binaries = state.join(helm).join("bin");
+        let binaries = world.state().join(helm).join("bin");
         let path = format!("{}:{}", binaries.display(), world.variable("PATH"));
         world.set("PATH", &path);
         world
@@ -75,6 +76,16 @@ impl World {
     /// The test's own folder, the working directory of its commands.
     pub fn folder(&self) -> &Path {
         self.folder.path()
+    }
+
+    /// The sandbox's own folder.
+    ///
+    /// # Panics
+    /// When the environment names no kubeconfig in it.
+    pub fn state(&self) -> &Path {
+        Path::new(self.variable("KUBECONFIG"))
+            .parent()
+            .expect("the kubeconfig is in a folder")
     }
 
     /// A variable of the sandbox's environment.
@@ -113,17 +124,21 @@ impl World {
             .unwrap_or_else(|| panic!("{program} is not on the PATH"))
     }
 
+    /// What the simulated Azure began with.
+    ///
+    /// # Panics
+    /// When it cannot be read.
+    pub fn seed(&self) -> Value {
+        let seed = std::fs::read(self.state().join(SEED)).expect("the sandbox keeps its seed");
+        serde_json::from_slice(&seed).expect("the seed is JSON")
+    }
+
     /// Every secret of the sandbox by what it is: what no output, report or log may hold.
     ///
     /// # Panics
     /// When the sandbox's seed cannot be read.
     pub fn secrets(&self) -> Vec<(String, String)> {
-        let state = Path::new(self.variable("KUBECONFIG"))
-            .parent()
-            .expect("the kubeconfig is in a folder");
-        let seed =
-            std::fs::read_to_string(state.join(SEED)).expect("the seed of the simulated Azure can be read");
-        let seed: Value = serde_json::from_str(&seed).expect("the seed is JSON");
+        let seed = self.seed();
         let mut secrets = vec![(
             "operator's secret".to_owned(),
             self.variable("AZURE_CLIENT_SECRET").to_owned(),
@@ -238,6 +253,20 @@ impl World {
         self.sandbox(&words).expect(0).json()
     }
 
+    /// Applies a manifest with plain kubectl.
+    ///
+    /// # Panics
+    /// When it is refused.
+    pub fn apply(&self, context: &str, namespace: &str, manifest: &Value) {
+        let file = self.folder().join("manifest.json");
+        std::fs::write(&file, manifest.to_string()).expect("the test's folder can be written to");
+        let line = format!(
+            "kubectl --context {context} -n {namespace} apply -f {}",
+            file.display()
+        );
+        self.run(&line).expect(0);
+    }
+
     /// A copy of a folder of the sandbox's own material below the test's folder.
     ///
     /// # Panics
@@ -314,54 +343,27 @@ impl Finished {
     }
 }
 
-/// Starts a command line and sends it a signal when it says something; its exit code, none when the signal ended it,
-/// and what it said on standard error.
+/// Waits until something is so.
 ///
 /// # Panics
-/// When it cannot be started, when it never says that, and when it cannot be signalled.
-pub fn signal_at(line: &str, saying: &str, signal: &str) -> (Option<i32>, String) {
-    act_at(line, saying, |process| send(signal, process))
-}
-
-/// Starts a command line and does something, given its process id, when it says something; its exit code, none when
-/// a signal ended it, and what it said on standard error.
-///
-/// # Panics
-/// When it cannot be started, and when it never says that.
-pub fn act_at(line: &str, saying: &str, act: impl FnOnce(u32)) -> (Option<i32>, String) {
-    let mut words = line.split_whitespace();
-    let mut child = Command::new(words.next().expect("a line names a program"))
-        .args(words)
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("the program starts");
-    let talk = BufReader::new(child.stderr.take().expect("its talk is read"));
-    let mut said = String::new();
-    let mut act = Some(act);
-    for line in talk.lines() {
-        let line = line.expect("its talk is text");
-        said.push_str(&line);
-        said.push('\n');
-        if line.contains(saying)
-            && let Some(act) = act.take()
-        {
-            act(child.id());
+/// When it does not come to that for too long.
+pub fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+    for _ in 0..600 {
+        if is_so() {
+            return;
         }
+        std::thread::sleep(Duration::from_millis(50));
     }
-    let ended = child.wait().expect("it ends");
-    assert!(act.is_none(), "`{line}` never said {saying:?}:\n{said}");
-    (ended.code(), said)
+    panic!("it never came to {what}");
 }
 
-/// Sends a process a signal, by its name.
+/// Writes a program for the shell.
 ///
 /// # Panics
-/// When it cannot be signalled.
-pub fn send(signal: &str, process: u32) {
-    let sent = Command::new("kill").args([signal, &process.to_string()]).status();
-    assert!(sent.is_ok_and(|sent| sent.success()), "it cannot be signalled");
+/// When it cannot be written.
+pub fn script(path: &Path, text: &str) {
+    std::fs::write(path, format!("#!/bin/sh\n{text}\n")).expect("the folder can be written to");
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).expect("it is ours");
 }
 
 /// The root of the work tree.

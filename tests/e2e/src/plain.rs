@@ -1,17 +1,18 @@
 //! A fleet without identities and without pods: what a rollout does is seen in a config map, and goes wrong on demand.
 
-use crate::{Finished, World};
+use crate::fleet::{statuses, targets};
+use crate::helm::{self, Release};
+use crate::running::Running;
+use crate::{Finished, World, until};
 use serde_json::{Value, json};
 use std::fs;
-use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{Receiver, channel};
-use std::time::{Duration, Instant};
+use std::process::Command;
 
-/// How long a command may take until it says what is waited for; it fails the test, and never makes it pass.
-const PATIENCE: Duration = Duration::from_mins(2);
-
+/// The context of the first cluster, `weu-1`.
+pub const CANARY: &str = "aks-weu-1";
+/// The context of the second cluster, `neu-1`.
+pub const PROD: &str = "aks-neu-1";
 /// The release.
 pub const RELEASE: &str = "plain";
 
@@ -159,49 +160,85 @@ impl<'a> Plain<'a> {
     }
 
     fn launch(&self, folder: &Path, words: &[&str]) -> Running {
-        let line = words.join(" ");
-        let mut child = Command::new(words[0])
-            .args(&words[1..])
-            .current_dir(folder)
-            .env_clear()
-            .envs(self.world.variables())
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap_or_else(|error| panic!("{line}: {error}"));
-        let talk = BufReader::new(child.stderr.take().expect("its talk is piped"));
-        let (sender, said) = channel();
-        std::thread::spawn(move || {
-            let lines = talk.lines().map_while(Result::ok);
-            lines.map_while(|line| sender.send(line).ok()).for_each(drop);
+        Running::start(
+            words.join(" "),
+            Command::new(words[0])
+                .args(&words[1..])
+                .current_dir(folder)
+                .env_clear()
+                .envs(self.world.variables()),
+        )
+    }
+
+    /// Starts an upgrade to the text `two` whose helm waits, on the cluster named, for what never comes; it has begun
+    /// the revision.
+    ///
+    /// # Panics
+    /// When it does not come to that.
+    pub fn start_hanging(&self, cluster: &str, revision: u64) -> Running {
+        self.values("all", &json!({"text": "two"}));
+        self.values(cluster, &json!({"hang": true}));
+        let mut run = self.start("upgrade");
+        run.wait_for(&format!("{cluster}: helm upgrade"));
+        let context = format!("aks-{cluster}");
+        until("a revision that helm has begun", || {
+            self.release(&context) == helm::pending(revision)
         });
-        Running {
-            line,
-            child,
-            said,
-            heard: String::new(),
+        run
+    }
+
+    /// Another folder, as on a machine that knows nothing of earlier runs.
+    ///
+    /// # Panics
+    /// When it cannot be made.
+    pub fn elsewhere(&self) -> PathBuf {
+        let folder = self.world.folder().join("elsewhere");
+        fs::create_dir_all(&folder).expect("a folder can be made");
+        folder
+    }
+
+    /// The Leases of the release's namespace on a cluster, each in a line.
+    pub fn leases(&self, context: &str) -> String {
+        let line = format!(
+            "kubectl --context {context} -n {} get leases -o name",
+            self.namespace
+        );
+        self.world.run(&line).expect(0).stdout
+    }
+
+    /// Makes the Leases look as if nobody had renewed them for hours.
+    pub fn age_leases(&self) {
+        let patch = json!({"spec": {"renewTime": "2020-01-01T00:00:00.000000Z"}}).to_string();
+        for context in [CANARY, PROD] {
+            for lease in self.leases(context).lines() {
+                let line = format!(
+                    "kubectl --context {context} -n {} patch {lease} --type merge -p {patch}",
+                    self.namespace
+                );
+                self.world.run(&line).expect(0);
+            }
         }
     }
 
-    /// What plain helm says of the release on a cluster: its revision and status; none when there is none.
-    ///
-    /// # Panics
-    /// When helm cannot be asked.
-    pub fn release(&self, context: &str) -> Option<(u64, String)> {
+    /// Somebody upgrades the release on a cluster by hand, over the values that are there.
+    pub fn upgrade_by_hand(&self, context: &str, flags: &str) {
+        let chart = self.folder.join("chart");
         let line = format!(
-            "helm --kube-context {context} -n {} list -a -o json",
-            self.namespace
+            "helm --kube-context {context} -n {} upgrade {RELEASE} {} --reuse-values {flags}",
+            self.namespace,
+            chart.display()
         );
-        let line = if self.is_helm_4() {
-            line.replace(" -a ", " ")
-        } else {
-            line
-        };
-        let list = self.world.run(&line).expect(0).json();
-        let release = list.as_array()?.first()?;
-        let revision = release["revision"].as_str()?.parse().ok()?;
-        Some((revision, release["status"].as_str()?.to_owned()))
+        self.world.run(&line).expect(0);
+    }
+
+    /// What plain helm says of the release on a cluster.
+    pub fn release(&self, context: &str) -> Release {
+        helm::release(self.world, context, &self.namespace)
+    }
+
+    /// What it says of the release on both clusters.
+    pub fn releases(&self) -> (Release, Release) {
+        (self.release(CANARY), self.release(PROD))
     }
 
     /// What the release has put on a cluster; none when there is nothing.
@@ -228,10 +265,7 @@ impl<'a> Plain<'a> {
     /// # Panics
     /// When it does not.
     pub fn statuses(&self) -> Vec<String> {
-        let report = self.report();
-        let targets = report["targets"].as_array().expect("a report has targets");
-        let status = |target: &Value| target["status"].as_str().unwrap_or_default().to_owned();
-        targets.iter().map(status).collect()
+        statuses(&self.report())
     }
 
     /// Demands that the report's last word on a release is what plain helm says.
@@ -239,7 +273,7 @@ impl<'a> Plain<'a> {
     /// # Panics
     /// When it is not.
     pub fn agrees_with_helm(&self) {
-        for target in self.report()["targets"].as_array().into_iter().flatten() {
+        for target in targets(&self.report()) {
             let context = target["context"].as_str().expect("a target has a context");
             let revision = self.release(context).map(|(revision, _)| revision);
             assert_eq!(
@@ -250,158 +284,9 @@ impl<'a> Plain<'a> {
         }
     }
 
-    fn is_helm_4(&self) -> bool {
-        self.world
-            .run("helm version --short")
-            .expect(0)
-            .stdout
-            .starts_with("v4")
-    }
-
     fn write(&self) {
         // JSON is YAML, and what this builds must not depend on how YAML quotes.
         let text = format!("{:#}\n", self.document);
         fs::write(self.folder.join("helm-fleet.yaml"), text).expect("the folder can be written to");
-    }
-}
-
-/// A command that runs.
-#[derive(Debug)]
-pub struct Running {
-    line: String,
-    child: Child,
-    said: Receiver<String>,
-    heard: String,
-}
-
-impl Running {
-    /// Waits until the command says something that it has not said before.
-    ///
-    /// # Panics
-    /// When it ends before, or says nothing like it for too long.
-    pub fn wait_for(&mut self, text: &str) {
-        let end = Instant::now() + PATIENCE;
-        loop {
-            let left = end.saturating_duration_since(Instant::now());
-            let line = self.said.recv_timeout(left);
-            let line = line.unwrap_or_else(|error| {
-                panic!("`{}` did not say {text:?} ({error}):\n{}", self.line, self.heard)
-            });
-            self.heard.push_str(&line);
-            self.heard.push('\n');
-            if line.contains(text) {
-                return;
-            }
-        }
-    }
-
-    /// Sends it a signal, by its name.
-    ///
-    /// # Panics
-    /// When it cannot be signalled.
-    pub fn signal(&self, signal: &str) {
-        let sent = Command::new("kill")
-            .args([signal, &self.child.id().to_string()])
-            .status();
-        assert!(
-            sent.is_ok_and(|sent| sent.success()),
-            "`{}` cannot be signalled",
-            self.line
-        );
-    }
-
-    /// Kills its helm.
-    ///
-    /// # Panics
-    /// When there is none.
-    pub fn kill_helm(&self) {
-        self.signal_helm("-KILL");
-    }
-
-    /// Sends its helm a signal, by its name.
-    ///
-    /// # Panics
-    /// When there is none.
-    pub fn signal_helm(&self, signal: &str) {
-        let parent = self.child.id().to_string();
-        let sent = Command::new("pkill")
-            .args([signal, "-P", &parent, "-x", "helm"])
-            .status();
-        assert!(
-            sent.is_ok_and(|sent| sent.success()),
-            "`{}` has no helm",
-            self.line
-        );
-    }
-
-    /// Whether it has a helm.
-    ///
-    /// # Panics
-    /// When processes cannot be listed.
-    pub fn has_helm(&self) -> bool {
-        let parent = self.child.id().to_string();
-        let found = Command::new("pgrep").args(["-P", &parent, "-x", "helm"]).output();
-        !found.expect("processes can be listed").stdout.is_empty()
-    }
-
-    /// From here on none of its files grows, as on a disk that is full.
-    ///
-    /// # Panics
-    /// When its limits cannot be set.
-    pub fn fill_disk(&self) {
-        let process = self.child.id().to_string();
-        let limited = Command::new("prlimit")
-            .args(["--fsize=1", "--pid", &process])
-            .status();
-        assert!(
-            limited.is_ok_and(|limited| limited.success()),
-            "its limits cannot be set"
-        );
-    }
-
-    /// Kills it and its helm, as a machine that is taken away does.
-    ///
-    /// # Panics
-    /// When it has no helm.
-    pub fn kill_all(self) -> Finished {
-        let parent = self.child.id().to_string();
-        let found = Command::new("pgrep").args(["-P", &parent, "-x", "helm"]).output();
-        let helms = String::from_utf8_lossy(&found.expect("processes can be listed").stdout).into_owned();
-        assert!(!helms.is_empty(), "`{}` has no helm", self.line);
-        self.signal("-KILL");
-        let killed = Command::new("kill")
-            .arg("-KILL")
-            .args(helms.split_whitespace())
-            .status();
-        assert!(
-            killed.is_ok_and(|killed| killed.success()),
-            "its helm cannot be killed"
-        );
-        self.end()
-    }
-
-    /// Waits for its end; a signal that ended it makes a code as in a shell.
-    ///
-    /// # Panics
-    /// When its outputs cannot be read.
-    pub fn end(mut self) -> Finished {
-        use std::os::unix::process::ExitStatusExt as _;
-        let mut stdout = String::new();
-        let mut pipe = self.child.stdout.take().expect("its data is piped");
-        pipe.read_to_string(&mut stdout).expect("its data is text");
-        let status = self.child.wait().expect("it ends");
-        for line in self.said {
-            self.heard.push_str(&line);
-            self.heard.push('\n');
-        }
-        Finished {
-            code: status
-                .code()
-                .or(status.signal().map(|signal| 128 + signal))
-                .unwrap_or(-1),
-            stdout,
-            stderr: self.heard,
-            line: self.line,
-        }
     }
 }

@@ -162,7 +162,7 @@ impl Terminal {
         pipe.read_to_string(&mut stdout).expect("its data is text");
         let status = self.child.wait().expect("it ends");
         drop(self.keyboard);
-        for bytes in self.screen.try_iter() {
+        for bytes in &self.screen {
             self.seen.push_str(&String::from_utf8_lossy(&bytes));
         }
         let code = status.code();

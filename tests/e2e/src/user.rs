@@ -30,11 +30,5 @@ pub fn allow(world: &World, context: &str, namespace: &str, user: &str, kind: &s
         "roleRef": {"apiGroup": api, "kind": kind, "name": user},
         "subjects": [{"apiGroup": api, "kind": "User", "name": user}]});
     let list = json!({"apiVersion": "v1", "kind": "List", "items": [role, binding]});
-    let file = world.folder().join("rights.json");
-    fs::write(&file, list.to_string()).expect("the test's folder can be written to");
-    let line = format!(
-        "kubectl --context {context} -n {namespace} apply -f {}",
-        file.display()
-    );
-    world.run(&line).expect(0);
+    world.apply(context, namespace, &list);
 }

@@ -1,14 +1,15 @@
 //! The main job from outside: `kubectl wi setup`, `kubectl wi verify` and `helm fleet upgrade` as a user runs them,
 //! on real clusters, judged by what plain kubectl, plain helm and Azure say afterwards.
 
-use e2e::World;
-use e2e::fleet::{Fleet, targets};
+use e2e::azure::{IDENTITY_API, credentials, delete_credentials};
+use e2e::fleet::{Fleet, statuses, targets};
+use e2e::helm::{deployed, failed, release};
+use e2e::{World, script};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::fs;
 
 const SECRET: &str = "kv-central/db-password";
-const API: &str = "api-version=2024-11-30";
 const CONTEXTS: [&str; 3] = ["aks-weu-1", "aks-neu-1", "aks-sdc-1"];
 
 /// The finding with a code, of one cluster's verification.
@@ -22,36 +23,6 @@ fn finding<'a>(document: &'a Value, code: &str) -> &'a Value {
         .unwrap_or_else(|| panic!("no finding {code} in {findings:#?}"))
 }
 
-fn credentials(world: &World, identity: &str) -> Vec<Value> {
-    let list = world.rest(
-        "GET",
-        &format!("{identity}/federatedIdentityCredentials?{API}"),
-        None,
-    );
-    list["value"].as_array().cloned().unwrap_or_default()
-}
-
-/// Takes away every federated credential of an identity, as somebody tidying up would.
-fn delete_credentials(world: &World, identity: &str) {
-    let all = credentials(world, identity);
-    assert!(!all.is_empty(), "{identity} has no credential to delete");
-    for credential in all {
-        let id = credential["id"].as_str().expect("a credential has an id");
-        world.rest("DELETE", &format!("{id}?{API}"), None);
-    }
-}
-
-/// What plain helm says of the release in a namespace; none when there is none.
-fn helm_release(world: &World, context: &str, namespace: &str) -> Option<Value> {
-    let list = world
-        .run(&format!(
-            "helm --kube-context {context} -n {namespace} list -o json"
-        ))
-        .expect(0)
-        .json();
-    list.as_array().and_then(|releases| releases.first()).cloned()
-}
-
 /// Nothing that is printed or written may hold a secret.
 fn assert_nothing_secret(world: &World, text: &str, what: &str) {
     for (name, secret) in world.secrets() {
@@ -59,6 +30,12 @@ fn assert_nothing_secret(world: &World, text: &str, what: &str) {
     }
     // Every token of Kubernetes and of Entra is a JWT, and every JWT begins like this.
     assert!(!text.contains("eyJ"), "{what} holds a token");
+}
+
+/// The service account of the application.
+fn account(world: &World, context: &str, namespace: &str) -> Value {
+    let line = format!("kubectl --context {context} -n {namespace} get sa orders -o json");
+    world.run(&line).expect(0).json()
 }
 
 #[test]
@@ -99,12 +76,7 @@ fn setup_is_idempotent_and_verify_names_what_is_broken() {
     let made = made.json();
     assert_eq!(made["kind"], "WorkloadIdentity");
     assert_eq!(made["exitCode"], 0);
-    let account = world
-        .run(&format!(
-            "kubectl --context {context} -n {namespace} get sa orders -o json"
-        ))
-        .expect(0)
-        .json();
+    let account = account(&world, context, &namespace);
     assert_eq!(
         account["metadata"]["annotations"]["azure.workload.identity/client-id"],
         made["clientId"]
@@ -187,7 +159,7 @@ fn a_mismatch_is_named_with_expected_and_found() {
         properties[field] = wrong.clone();
         world.rest(
             "PUT",
-            &format!("{id}?{API}"),
+            &format!("{id}?{IDENTITY_API}"),
             Some(&json!({"properties": properties})),
         );
         let broken = world
@@ -234,15 +206,9 @@ fn a_fleet_is_upgraded_proven_left_alone_and_repaired() {
         assert_eq!(target["context"], context);
         assert_eq!(target["status"], "installed");
         // The report agrees with plain helm and plain kubectl.
-        let release = helm_release(&world, context, namespace).expect("the release is there");
-        assert_eq!(release["status"], "deployed");
-        assert_eq!(release["revision"], target["revisionAfter"].to_string());
-        let account = world
-            .run(&format!(
-                "kubectl --context {context} -n {namespace} get sa orders -o json"
-            ))
-            .expect(0)
-            .json();
+        let revision = target["revisionAfter"].as_u64().expect("it has a revision");
+        assert_eq!(release(&world, context, namespace), deployed(revision));
+        let account = account(&world, context, namespace);
         assert_eq!(
             account["metadata"]["annotations"]["azure.workload.identity/client-id"],
             target["clientId"]
@@ -283,15 +249,12 @@ fn a_fleet_is_upgraded_proven_left_alone_and_repaired() {
     let witness = world.folder().join("helm-was-started");
     let recorder = world.folder().join("recording-helm");
     let helm = world.find("helm");
-    let script = format!(
-        "#!/bin/sh\necho \"$@\" >> {}\nexec {} \"$@\"\n",
+    let record = format!(
+        "echo \"$@\" >> {}\nexec {} \"$@\"",
         witness.display(),
         helm.display()
     );
-    fs::write(&recorder, script).expect("the recorder can be written");
-    world
-        .run_words(&["chmod", "+x", &recorder.display().to_string()])
-        .expect(0);
+    script(&recorder, &record);
     world.set("HELM_BIN", &recorder.display().to_string());
     world
         .run(&fleet.upgrade("helm-fleet"))
@@ -388,28 +351,20 @@ fn a_failing_canary_stops_the_rollout() {
     )
     .expect("the copy can be written to");
     world.run(&fleet.upgrade("helm fleet")).expect(4);
-    let report = fleet.report_json();
-    let status: Vec<&str> = targets(&report)
-        .iter()
-        .filter_map(|target| target["status"].as_str())
-        .collect();
-    assert_eq!(status, ["failed", "not-started", "not-started"]);
-    assert!(
-        helm_release(&world, CONTEXTS[0], namespace).is_some_and(|release| release["status"] == "failed")
+    assert_eq!(
+        statuses(&fleet.report_json()),
+        ["failed", "not-started", "not-started"]
     );
+    assert_eq!(release(&world, CONTEXTS[0], namespace), failed(1));
     for context in &CONTEXTS[1..] {
-        assert!(
-            helm_release(&world, context, namespace).is_none(),
-            "{context} was touched"
-        );
+        assert_eq!(release(&world, context, namespace), None, "{context} was touched");
     }
     // Mended, the same command completes what was stopped.
     fs::write(fleet.folder().join("values/broken.yaml"), "{}\n").expect("the copy can be written to");
     fleet.change(|document| document["helm"]["timeout"] = json!("2m"));
     world.run(&fleet.upgrade("helm fleet")).expect(0);
     for context in CONTEXTS {
-        assert!(
-            helm_release(&world, context, namespace).is_some_and(|release| release["status"] == "deployed")
-        );
+        let status = release(&world, context, namespace).map(|(_, status)| status);
+        assert_eq!(status.as_deref(), Some("deployed"));
     }
 }

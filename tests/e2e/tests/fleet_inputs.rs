@@ -1,21 +1,13 @@
 //! Where a fleet's parts come from: clusters without a kubeconfig, charts from a repository and a registry, a fleet
 //! without a file.
 
-use e2e::World;
-use e2e::plain::Plain;
+use e2e::azure::cluster_id;
+use e2e::helm::deployed;
+use e2e::plain::{CANARY, PROD, Plain};
 use e2e::registry::{Registry, serve_files};
+use e2e::{World, script, until};
 use serde_json::{Value, json};
 use std::fs;
-
-const CANARY: &str = "aks-weu-1";
-const PROD: &str = "aks-neu-1";
-
-fn cluster_id(world: &World, name: &str) -> String {
-    let subscription = world.variable("AZURE_SUBSCRIPTION_ID");
-    format!(
-        "/subscriptions/{subscription}/resourceGroups/rg-fleet/providers/Microsoft.ContainerService/managedClusters/{name}"
-    )
-}
 
 /// The only cluster of a preflight document that has problems: they.
 fn problems(document: &Value, cluster: &str) -> String {
@@ -179,14 +171,10 @@ fn charts_are_pulled_once_and_pinned() {
 fn reads_secrets(world: &mut World) {
     let plugin = world.folder().join("plugins/secrets");
     fs::create_dir_all(&plugin).expect("the folder can be made");
-    let script = plugin.join("read.sh");
     let manifest = "name: secrets\nversion: 0.1.0\nusage: reads\ndescription: reads\n\
         downloaders: [{command: read.sh, protocols: [secrets]}]\n";
     fs::write(plugin.join("plugin.yaml"), manifest).expect("it can be written");
-    fs::write(&script, "#!/bin/sh\nexec cat \"${4#secrets:/}\"\n").expect("it can be written");
-    let mut permissions = fs::metadata(&script).expect("it is there").permissions();
-    std::os::unix::fs::PermissionsExt::set_mode(&mut permissions, 0o755);
-    fs::set_permissions(&script, permissions).expect("it is ours");
+    script(&plugin.join("read.sh"), "exec cat \"${4#secrets:/}\"");
     let plugins = world.folder().join("plugins").display().to_string();
     world.set("HELM_PLUGINS", &plugins);
 }
@@ -228,19 +216,13 @@ impl<'a> Kind<'a> {
             "spec": {"group": "inputs.example", "scope": "Namespaced", "names": {"plural": "things", "kind": "Thing"},
                 "versions": [{"name": "v1", "served": true, "storage": true,
                     "schema": {"openAPIV3Schema": {"type": "object"}}}]}});
-        let file = world.folder().join("things.json");
-        fs::write(&file, definition.to_string()).expect("it can be written");
-        let line = format!("kubectl --context {PROD} apply -f {}", file.display());
-        world.run(&line).expect(0);
+        world.apply(PROD, "default", &definition);
         let listed =
             format!("kubectl --context {PROD} api-resources --api-group inputs.example --cached=false");
-        for _ in 0..300 {
-            if world.run(&listed).stdout.contains("things") {
-                return Self(world);
-            }
-            std::thread::sleep(std::time::Duration::from_millis(100));
-        }
-        panic!("the kind is not served");
+        until("a kind that is served", || {
+            world.run(&listed).stdout.contains("things")
+        });
+        Self(world)
     }
 }
 
@@ -302,7 +284,7 @@ fn a_fleet_begins_without_a_file() {
     );
     world.run(&line).expect(0).says("1 at once");
     for context in [CANARY, PROD] {
-        assert_eq!(plain.release(context), Some((1, "deployed".to_owned())));
+        assert_eq!(plain.release(context), deployed(1));
         assert_eq!(plain.text(context).as_deref(), Some("two"));
     }
     world.run(&line).expect(0).says("nothing to do");

@@ -1,16 +1,11 @@
 //! What a fleet command refuses to work on, what goes wrong in its middle, and how a release is taken away again.
 
-use e2e::World;
-use e2e::plain::Plain;
+use e2e::helm::{deployed, failed};
+use e2e::plain::{CANARY, PROD, Plain};
+use e2e::{World, script, until};
 use serde_json::{Value, json};
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::Duration;
-
-const CANARY: &str = "aks-weu-1";
-const PROD: &str = "aks-neu-1";
 
 /// The API server takes no such key, so each of these hooks fails where it is wanted; the last one fails as long as its
 /// namespace is not there.
@@ -53,18 +48,9 @@ fn plain<'a>(world: &'a World, namespace: &str) -> Plain<'a> {
     plain
 }
 
-fn deployed(revision: u64) -> (u64, String) {
-    (revision, "deployed".to_owned())
-}
-
 fn position(text: &str, part: &str) -> usize {
     text.find(part)
         .unwrap_or_else(|| panic!("{part:?} is not said:\n{text}"))
-}
-
-fn script(path: &Path, text: &str) {
-    fs::write(path, format!("#!/bin/sh\n{text}\n")).expect("the folder can be written to");
-    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).expect("it is ours");
 }
 
 #[test]
@@ -80,7 +66,7 @@ fn a_release_is_taken_away_the_last_stage_first() {
             .fleet("uninstall --dry-run --detailed-exitcode")
             .expect(2)
             .says("weu-1 (aks-weu-1): uninstall: revision 1 is deployed");
-        assert_eq!(plain.release(CANARY), Some(deployed(1)), "{helm}");
+        assert_eq!(plain.release(CANARY), deployed(1), "{helm}");
 
         // One that fails keeps no other from its turn, and the next command goes on.
         let failed = plain
@@ -130,7 +116,7 @@ fn what_cannot_go_well_is_refused_before_anything_is_touched() {
         .fleet(&format!("upgrade --helm-bin {}", broken.display()))
         .expect(8)
         .says("Helm 4.2.1 cannot be used");
-    assert_eq!((plain.release(CANARY), plain.release(PROD)), (None, None));
+    assert_eq!(plain.releases(), (None, None));
 
     // Somebody's helm is killed, and nobody but a person can know that.
     plain.values("all", &json!({"text": "one", "hang": true}));
@@ -154,12 +140,9 @@ fn what_cannot_go_well_is_refused_before_anything_is_touched() {
         .spawn()
         .expect("helm can be started");
     let pending = Some((1, "pending-install".to_owned()));
-    for _ in 0..600 {
-        if plain.release(PROD) == pending {
-            break;
-        }
-        std::thread::sleep(Duration::from_millis(50));
-    }
+    until("a revision that helm has begun", || {
+        plain.release(PROD) == pending
+    });
     helm.kill().expect("it runs");
     helm.wait().expect("it ends");
     assert_eq!(plain.release(PROD), pending);
@@ -172,44 +155,48 @@ fn what_cannot_go_well_is_refused_before_anything_is_touched() {
         .says("helm fleet unlock");
     assert_eq!(plain.release(CANARY), None, "something was touched");
     plain.fleet("unlock").expect(0);
-    assert_eq!(plain.release(PROD), Some((1, "failed".to_owned())));
+    assert_eq!(plain.release(PROD), failed(1));
     plain.fleet("upgrade --on-value-loss drop").expect(0);
-    assert_eq!(
-        (plain.release(CANARY), plain.release(PROD)),
-        (Some(deployed(1)), Some(deployed(2)))
-    );
+    assert_eq!(plain.releases(), (deployed(1), deployed(2)));
     plain.agrees_with_helm();
 }
 
 #[test]
 fn what_fails_in_its_middle_is_told_and_left_for_the_next_run() {
-    let world = World::with_helm("helm3");
-    let mut plain = plain(&world, &world.namespace("middle"));
-    plain.fleet("upgrade").expect(0);
-    plain.change(|fleet| fleet["helm"]["timeout"] = json!("5s"));
-    let failures = [
-        (json!({"refusedHooks": {"pre-upgrade": true}}), "hook"),
-        (json!({"refusedHooks": {"post-upgrade": true}}), "hook"),
-        (json!({"neverReady": true}), "deadline exceeded"),
-    ];
-    for (index, (values, word)) in failures.into_iter().enumerate() {
-        let text = format!("text {index}");
-        plain.values("all", &json!({"text": text}));
-        plain.values("neu-1", &values);
-        let failed = plain.fleet("upgrade").expect(4);
-        assert_eq!(plain.statuses(), ["upgraded", "failed"], "{values}");
-        assert_eq!(plain.text(CANARY), Some(text));
-        let (revision, status) = plain.release(PROD).expect("it is there");
-        assert_eq!(status, "failed", "{values}");
-        position(&failed.stderr, &format!("revision {revision} is failed"));
-        position(&failed.stderr, word);
+    for helm in ["helm3", "helm4"] {
+        let world = World::with_helm(helm);
+        let mut plain = plain(&world, &world.namespace("middle"));
+        plain.fleet("upgrade").expect(0);
+        plain.change(|fleet| fleet["helm"]["timeout"] = json!("5s"));
+        let failures = [
+            (json!({"refusedHooks": {"pre-upgrade": true}}), "hook"),
+            (json!({"refusedHooks": {"post-upgrade": true}}), "hook"),
+            (json!({"neverReady": true}), "deadline exceeded"),
+        ];
+        for (index, (values, word)) in failures.into_iter().enumerate() {
+            let text = format!("text {index}");
+            plain.values("all", &json!({"text": text}));
+            plain.values("neu-1", &values);
+            let failed = plain.fleet("upgrade").expect(4);
+            assert_eq!(plain.statuses(), ["upgraded", "failed"], "{helm}: {values}");
+            assert_eq!(plain.text(CANARY), Some(text));
+            let (revision, status) = plain.release(PROD).expect("it is there");
+            assert_eq!(status, "failed", "{helm}: {values}");
+            position(&failed.stderr, &format!("revision {revision} is failed"));
+            position(&failed.stderr, word);
+            plain.agrees_with_helm();
+        }
+        plain.values("neu-1", &json!({}));
+        plain.fleet("upgrade").expect(0);
+        assert_eq!(plain.statuses(), ["unchanged", "upgraded"], "{helm}");
         plain.agrees_with_helm();
     }
-    plain.values("neu-1", &json!({}));
-    plain.fleet("upgrade").expect(0);
-    assert_eq!(plain.statuses(), ["unchanged", "upgraded"]);
+}
 
-    // An API server that goes away after its upgrade is no proof that what was upgraded still works.
+#[test]
+fn an_api_server_that_goes_away_after_its_upgrade_is_no_proof_that_what_was_upgraded_works() {
+    let world = World::with_helm("helm4");
+    let mut plain = plain(&world, &world.namespace("after"));
     plain.change(|fleet| fleet["rollout"]["stages"][0]["gates"] = json!([{"bake": "6s"}]));
     plain.values("all", &json!({"text": "last"}));
     let mut run = plain.start("upgrade --request-timeout 5s");
@@ -302,7 +289,7 @@ fn who_may_not_write_leases_is_told_and_goes_on() {
             .fleet("upgrade")
             .expect(0)
             .says("weu-1: Leases may not be written there");
-        assert_eq!(plain.release(CANARY), Some(deployed(1)));
+        assert_eq!(plain.release(CANARY), deployed(1));
         plain.fleet("uninstall").expect(0);
         assert_eq!(plain.release(CANARY), None);
     }

@@ -1,13 +1,12 @@
 //! What a rollout tells: to the CI system that runs it, to whoever reads its report later, and of where clusters stand;
 //! never a secret.
 
-use e2e::plain::Plain;
+use e2e::plain::{PROD, Plain, RELEASE};
 use e2e::{Finished, World};
 use serde_json::{Value, json};
 use std::fs;
 use std::path::Path;
 
-const PROD: &str = "aks-neu-1";
 /// A value that nothing may show. The chart makes the API server name it in its refusal.
 const CANARY: &str = "canary-5f0a-s3cret";
 const LEAK: &str = r#"{{- if .Values.leak }}
@@ -175,12 +174,7 @@ fn status_and_history_tell_where_clusters_stand() {
     assert_eq!(states(&good), ["at-target", "at-target"]);
     assert_eq!(good["clusters"][0]["run"], plain.report()["run"]["id"]);
 
-    let chart = plain.folder().join("chart");
-    let by_hand = format!(
-        "helm --kube-context {PROD} -n {namespace} upgrade plain {} --reuse-values --set x=y",
-        chart.display()
-    );
-    world.run(&by_hand).expect(0);
+    plain.upgrade_by_hand(PROD, "--set x=y");
     let drifted = status(&plain, 9);
     assert_eq!(states(&drifted), ["at-target", "not-at-target"]);
     assert_eq!(
@@ -216,4 +210,15 @@ fn status_and_history_tell_where_clusters_stand() {
     assert_eq!(history["runs"][0]["current"], 1);
     assert_eq!(history["clusters"][1]["revisions"][0]["run"], Value::Null);
     assert!(history["clusters"][2]["unreachable"].is_string());
+
+    // It is the releases' own, so nobody needs their chart and values for it, nor the file.
+    fs::remove_dir_all(plain.folder().join("chart")).expect("it is there");
+    fs::remove_file(plain.folder().join("all.yaml")).expect("it is there");
+    let without = fleet(&world, &plain, &kubeconfig, "history -o json")
+        .expect(0)
+        .json();
+    assert_eq!(without["runs"], history["runs"]);
+    let line = format!("helm-fleet history {RELEASE} -n {namespace} --context aks-*eu-1 -o json");
+    let without = world.run(&line).expect(0).json();
+    assert_eq!(without["runs"], history["runs"]);
 }

@@ -1,54 +1,16 @@
 //! A rollout when things go wrong: what plain helm says afterwards is what the report says, the exit code is the one
 //! that is documented, and nothing is lost.
 
-use e2e::World;
-use e2e::plain::{Plain, Running};
+use e2e::helm::{deployed, failed, pending};
+use e2e::plain::{CANARY, PROD, Plain};
 use e2e::terminal::Terminal;
+use e2e::{World, until};
 use serde_json::json;
-use std::path::Path;
-
-const CANARY: &str = "aks-weu-1";
-const PROD: &str = "aks-neu-1";
-
-fn world(helm: &str) -> World {
-    let mut world = World::join();
-    let state = Path::new(world.variable("KUBECONFIG"))
-        .parent()
-        .expect("the kubeconfig is in a folder");
-    let path = format!(
-        "{}:{}",
-        state.join(helm).join("bin").display(),
-        world.variable("PATH")
-    );
-    world.set("PATH", &path);
-    world
-}
-
-/// An API server that does not answer; it does again when this is dropped.
-struct Down<'a>(&'a World);
-
-impl<'a> Down<'a> {
-    fn now(world: &'a World) -> Self {
-        world.sandbox(&["fault", "api", PROD, "stop"]).expect(0);
-        Self(world)
-    }
-}
-
-impl Drop for Down<'_> {
-    fn drop(&mut self) {
-        let _ = self.0.sandbox(&["fault", "api", PROD, "start"]);
-    }
-}
-
-/// How plain helm tells of a revision that is deployed.
-fn deployed(revision: u64) -> (u64, String) {
-    (revision, "deployed".to_owned())
-}
 
 #[test]
 fn a_failed_rollout_is_rolled_back_to_what_was_recorded() {
     for helm in ["helm3", "helm4"] {
-        let world = world(helm);
+        let world = World::with_helm(helm);
         let mut plain = Plain::new(&world, &world.namespace("rollback"));
         plain.change(|fleet| fleet["rollout"]["onFailure"] = json!({"strategy": "rollback-all"}));
         // A first install that fails is kept, unless it is to be uninstalled.
@@ -70,7 +32,7 @@ fn a_failed_rollout_is_rolled_back_to_what_was_recorded() {
         assert_eq!(plain.statuses(), ["rolled-back", "rolled-back"]);
         plain.agrees_with_helm();
         // The new revision and the one that went back to the old.
-        assert_eq!(plain.release(CANARY), Some(deployed(before + 2)), "{helm}");
+        assert_eq!(plain.release(CANARY), deployed(before + 2), "{helm}");
         for context in [CANARY, PROD] {
             assert_eq!(plain.text(context).as_deref(), Some("one"), "{helm}");
         }
@@ -83,7 +45,7 @@ fn a_failed_rollout_is_rolled_back_to_what_was_recorded() {
 
 #[test]
 fn a_rollback_whose_revision_is_gone_calls_for_a_person() {
-    let world = world("helm4");
+    let world = World::with_helm("helm4");
     let namespace = world.namespace("pruned");
     let mut plain = Plain::new(&world, &namespace);
     plain.fleet("upgrade").expect(0);
@@ -107,7 +69,7 @@ fn a_rollback_whose_revision_is_gone_calls_for_a_person() {
 
 #[test]
 fn a_gate_waits_for_its_approval_and_any_machine_goes_on() {
-    let world = world("helm3");
+    let world = World::with_helm("helm3");
     let namespace = world.namespace("gate");
     let mut plain = Plain::new(&world, &namespace);
     plain.change(|fleet| {
@@ -124,8 +86,7 @@ fn a_gate_waits_for_its_approval_and_any_machine_goes_on() {
     assert!(waiting.stderr.contains(&command), "{}", waiting.stderr);
 
     // Elsewhere nobody has the run file.
-    let elsewhere = world.folder().join("elsewhere");
-    std::fs::create_dir(&elsewhere).expect("a folder can be made");
+    let elsewhere = plain.elsewhere();
     plain.start_in(&elsewhere, "resume").end().expect(7);
     plain
         .start_in(&elsewhere, "resume --approve canary")
@@ -145,12 +106,7 @@ fn a_gate_waits_for_its_approval_and_any_machine_goes_on() {
     plain.values("all", &json!({"text": "two"}));
     let mut run = plain.start("upgrade");
     run.wait_for("bake for");
-    let chart = plain.folder().join("chart");
-    let line = format!(
-        "helm --kube-context {CANARY} -n {namespace} upgrade plain {} --reuse-values",
-        chart.display()
-    );
-    world.run(&line).expect(0);
+    plain.upgrade_by_hand(CANARY, "");
     run.end()
         .expect(4)
         .says("since it was verified somebody made revision 3");
@@ -165,52 +121,28 @@ fn a_gate_waits_for_its_approval_and_any_machine_goes_on() {
         .says("chart or values have changed");
 }
 
-/// Starts an upgrade whose helm waits on the canary for what never comes.
-fn hanging(plain: &Plain<'_>) -> Running {
-    plain.values("all", &json!({"text": "two", "hang": true}));
-    let mut run = plain.start("upgrade");
-    run.wait_for("weu-1: helm upgrade");
-    run
-}
-
-/// Waits until helm has written down that it began.
-fn begun(plain: &Plain<'_>, revision: u64) {
-    for _ in 0..600 {
-        if plain
-            .release(CANARY)
-            .is_some_and(|(newest, _)| newest == revision)
-        {
-            return;
-        }
-        std::thread::sleep(std::time::Duration::from_millis(50));
-    }
-    panic!("helm has not begun revision {revision}");
-}
-
 #[test]
 fn a_signal_stops_helm_in_order_and_a_killed_helm_is_rolled_back() {
     for (helm, signal, code) in [("helm3", "-INT", 130), ("helm4", "-TERM", 143)] {
-        let world = world(helm);
+        let world = World::with_helm(helm);
         let mut plain = Plain::new(&world, &world.namespace("signals"));
         plain.fleet("upgrade").expect(0);
 
-        let run = hanging(&plain);
-        begun(&plain, 2);
+        let run = plain.start_hanging("weu-1", 2);
         run.signal(signal);
         run.end().expect(code).says("helm fleet resume");
         assert_eq!(plain.statuses(), ["interrupted", "not-started"]);
-        assert_eq!(plain.release(CANARY), Some((2, "failed".to_owned())), "{helm}");
-        assert_eq!(plain.release(PROD), Some(deployed(1)));
+        assert_eq!(plain.release(CANARY), failed(2), "{helm}");
+        assert_eq!(plain.release(PROD), deployed(1));
         plain.agrees_with_helm();
 
         // Nobody asked this one whether it was done.
         plain.change(|fleet| fleet["rollout"]["onFailure"] = json!({"strategy": "rollback-failed"}));
-        let run = hanging(&plain);
-        begun(&plain, 3);
+        let run = plain.start_hanging("weu-1", 3);
         run.kill_helm();
         run.end().expect(5).says("revision 3 is pending-upgrade");
         assert_eq!(plain.statuses(), ["rolled-back", "not-started"]);
-        assert_eq!(plain.release(CANARY), Some(deployed(4)), "{helm}");
+        assert_eq!(plain.release(CANARY), deployed(4), "{helm}");
         assert_eq!(plain.text(CANARY).as_deref(), Some("one"));
         plain.agrees_with_helm();
     }
@@ -218,10 +150,10 @@ fn a_signal_stops_helm_in_order_and_a_killed_helm_is_rolled_back() {
 
 #[test]
 fn an_unreachable_cluster_fails_is_left_out_or_tried_once_more() {
-    let world = world("helm3");
+    let world = World::with_helm("helm3");
     let mut plain = Plain::new(&world, &world.namespace("away"));
     let fast = "upgrade --request-timeout 5s";
-    let down = Down::now(&world);
+    let down = world.without_api(PROD);
     plain.fleet(fast).expect(8).says("neu-1");
     assert_eq!(plain.release(CANARY), None, "something was touched");
     plain.change(|fleet| fleet["rollout"]["unreachable"] = json!("skip"));
@@ -247,7 +179,7 @@ fn an_unreachable_cluster_fails_is_left_out_or_tried_once_more() {
 
 #[test]
 fn an_api_server_that_goes_away_under_helm_is_a_failure_of_its_cluster_alone() {
-    let world = world("helm4");
+    let world = World::with_helm("helm4");
     let mut plain = Plain::new(&world, &world.namespace("lost"));
     plain.fleet("upgrade").expect(0);
     plain.change(|fleet| fleet["helm"]["timeout"] = json!("10s"));
@@ -255,17 +187,24 @@ fn an_api_server_that_goes_away_under_helm_is_a_failure_of_its_cluster_alone() {
     plain.values("neu-1", &json!({"hang": true}));
     let mut run = plain.start("upgrade --request-timeout 5s");
     run.wait_for("neu-1: helm upgrade");
-    let down = Down::now(&world);
+    let down = world.without_api(PROD);
     run.end().expect(4).says("is not known");
     drop(down);
     assert_eq!(plain.statuses(), ["upgraded", "failed"]);
     assert_eq!(plain.text(CANARY).as_deref(), Some("two"));
     assert_eq!(plain.text(PROD).as_deref(), Some("one"));
+    // Back again, it is completed.
+    plain.values("neu-1", &json!({}));
+    plain.fleet("unlock --force").expect(0);
+    plain.fleet("upgrade").expect(0);
+    assert_eq!(plain.statuses(), ["unchanged", "upgraded"]);
+    assert_eq!(plain.text(PROD).as_deref(), Some("two"));
+    plain.agrees_with_helm();
 }
 
 #[test]
 fn the_command_goes_back_behind_the_last_run() {
-    let world = world("helm3");
+    let world = World::with_helm("helm3");
     let namespace = world.namespace("undo");
     let plain = Plain::new(&world, &namespace);
     plain.fleet("upgrade").expect(0);
@@ -282,7 +221,7 @@ fn the_command_goes_back_behind_the_last_run() {
     // Repeated, it neither comes forward again nor goes further back.
     plain.fleet("rollback").expect(0).says("a rollback to 1");
     for context in [CANARY, PROD] {
-        assert_eq!(plain.release(context), Some(deployed(3)));
+        assert_eq!(plain.release(context), deployed(3));
         assert_eq!(plain.text(context).as_deref(), Some("one"));
     }
     // What one run did to one cluster is taken back there, and nowhere else.
@@ -290,9 +229,9 @@ fn the_command_goes_back_behind_the_last_run() {
     plain.fleet("upgrade --cluster weu-1").expect(0);
     assert_eq!(plain.text(CANARY).as_deref(), Some("three"));
     plain.fleet("rollback").expect(0).says("changed nothing here");
-    assert_eq!(plain.release(CANARY), Some(deployed(5)));
+    assert_eq!(plain.release(CANARY), deployed(5));
     assert_eq!(plain.text(CANARY).as_deref(), Some("one"));
-    assert_eq!(plain.release(PROD), Some(deployed(3)));
+    assert_eq!(plain.release(PROD), deployed(3));
     // One cluster whose revision is gone keeps none of the others, and nothing is touched before that is known.
     let line = format!("kubectl --context {PROD} -n {namespace} delete secret sh.helm.release.v1.plain.v2");
     world.run(&line).expect(0);
@@ -300,14 +239,14 @@ fn the_command_goes_back_behind_the_last_run() {
         .fleet("rollback --revision 2")
         .expect(8)
         .says("neu-1: revision 2 is not kept");
-    assert_eq!(plain.release(CANARY), Some(deployed(5)));
+    assert_eq!(plain.release(CANARY), deployed(5));
     plain.fleet("rollback --revision 2 --cluster weu-1").expect(0);
     assert_eq!(plain.text(CANARY).as_deref(), Some("two"));
 }
 
 #[test]
 fn a_person_at_a_terminal_approves_gates_and_stops_what_hangs() {
-    let world = world("helm4");
+    let world = World::with_helm("helm4");
     let mut plain = Plain::new(&world, &world.namespace("terminal"));
     plain.change(|fleet| fleet["rollout"]["stages"][0]["gates"] = json!([{"approval": "after-canary"}]));
     let file = plain.folder().join("helm-fleet.yaml");
@@ -320,14 +259,16 @@ fn a_person_at_a_terminal_approves_gates_and_stops_what_hangs() {
     person.wait_for("Approve gate after-canary?");
     person.press("y");
     person.end().expect(0);
-    assert_eq!(plain.release(PROD), Some(deployed(1)));
+    assert_eq!(plain.release(PROD), deployed(1));
 
     plain.values("all", &json!({"text": "two", "hang": true}));
     let mut person = Terminal::run(&world, &line);
     person.wait_for("helm upgrade");
-    begun(&plain, 2);
+    until("a revision that helm has begun", || {
+        plain.release(CANARY) == pending(2)
+    });
     person.press("\u{3}");
     person.end().expect(130);
-    assert_eq!(plain.release(CANARY), Some((2, "failed".to_owned())));
+    assert_eq!(plain.release(CANARY), failed(2));
     plain.agrees_with_helm();
 }

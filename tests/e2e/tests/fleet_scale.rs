@@ -1,11 +1,11 @@
 //! A rollout on many clusters, each an API server of its own in a sandbox that this test brings up.
 
-use e2e::World;
+use e2e::helm::deployed;
 use e2e::own::Own;
 use e2e::plain::Plain;
+use e2e::{World, script};
 use serde_json::{Value, json};
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 /// How many clusters.
@@ -32,13 +32,8 @@ data: {"not a key: {{ .Values.password }}": ""}
 fn counted_helm(world: &World) -> (PathBuf, PathBuf) {
     let (path, log) = (world.folder().join("counted-helm"), world.folder().join("starts"));
     let real = world.find("helm");
-    let text = format!(
-        "#!/bin/sh\necho \"$1\" >> {}\nexec {} \"$@\"\n",
-        log.display(),
-        real.display()
-    );
-    fs::write(&path, text).expect("the folder can be written to");
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("it is ours");
+    let text = format!("echo \"$1\" >> {}\nexec {} \"$@\"", log.display(), real.display());
+    script(&path, &text);
     (path, log)
 }
 
@@ -62,8 +57,7 @@ fn texts(folder: &Path, found: &mut Vec<(PathBuf, String)>) {
 fn a_fleet_is_upgraded_in_three_stages_and_tells_no_secret() {
     let own = Own::up("fleet", CLUSTERS);
     let world = &own.world;
-    let namespace = world.namespace("many");
-    let mut plain = Plain::new(world, &namespace);
+    let mut plain = Plain::new(world, &world.namespace("many"));
     fs::write(plain.folder().join("chart/templates/leaky.yaml"), LEAKY)
         .expect("the folder can be written to");
     let contexts = world.run("kubectl config get-contexts -o name").expect(0).stdout;
@@ -122,12 +116,7 @@ fn a_fleet_is_upgraded_in_three_stages_and_tells_no_secret() {
 
     // By hand, on one.
     let odd = contexts[7];
-    let chart = plain.folder().join("chart");
-    let line = format!(
-        "helm --kube-context {odd} -n {namespace} upgrade plain {} --reuse-values --set text=mine",
-        chart.display()
-    );
-    world.run(&line).expect(0);
+    plain.upgrade_by_hand(odd, "--set text=mine");
     let status = plain.read("status --exit-code -o json").expect(9);
     let not_there: Vec<Value> = status.json()["clusters"]
         .as_array()
@@ -195,4 +184,46 @@ fn a_fleet_is_upgraded_in_three_stages_and_tells_no_secret() {
             place.display()
         );
     }
+}
+
+/// A helm that writes down when two upgrades run at the same time.
+fn lonely_helm(world: &World) -> (PathBuf, PathBuf) {
+    let (path, met) = (world.folder().join("lonely-helm"), world.folder().join("met"));
+    let (here, real) = (world.folder().join("here"), world.find("helm"));
+    // Making a folder that is there fails.
+    let text = format!(
+        "[ \"$1\" = upgrade ] || exec {real} \"$@\"\nmkdir {here} || echo \"$@\" >> {met}\n{real} \"$@\"\n\
+         code=$?\nrmdir {here}\nexit $code",
+        real = real.display(),
+        here = here.display(),
+        met = met.display()
+    );
+    script(&path, &text);
+    (path, met)
+}
+
+#[test]
+fn no_more_helms_run_at_once_than_there_is_memory_for() {
+    let world = World::with_helm("helm4");
+    let mut plain = Plain::new(&world, &world.namespace("memory"));
+    plain.change(|fleet| fleet["rollout"] = json!({"stages": [{"name": "all"}]}));
+    let (helm, met) = lonely_helm(&world);
+    let upgrade = format!(
+        "helm-fleet upgrade -v --yes --helm-bin {} -f {}",
+        helm.display(),
+        plain.folder().join("helm-fleet.yaml").display()
+    );
+    plain.fleet("upgrade").expect(0);
+
+    // A machine that says of itself that it has room for one.
+    plain.values("all", &json!({"text": "two"}));
+    let poor = world.folder().join("meminfo");
+    fs::write(&poor, "MemTotal: 4000000 kB\nMemAvailable: 240000 kB\n").expect("it can be written");
+    let line = format!("mount --bind {} /proc/meminfo && exec {upgrade}", poor.display());
+    world
+        .run_words(&["unshare", "--mount", "sh", "-c", &line])
+        .expect(0)
+        .says("there is memory for 1 helm at once");
+    assert!(!met.exists(), "two upgrades have run at once");
+    assert_eq!(plain.releases(), (deployed(2), deployed(2)));
 }

@@ -1,20 +1,13 @@
 //! Values that somebody gave a release by hand: refused, kept through every later run, or dropped, as the user says.
 
 use e2e::World;
-use e2e::plain::Plain;
-use serde_json::{Value, json};
+use e2e::helm::values;
+use e2e::plain::{CANARY, PROD, Plain, RELEASE};
+use serde_json::json;
 use std::fs;
 
-const CANARY: &str = "aks-weu-1";
-const PROD: &str = "aks-neu-1";
 /// What was set by hand; nothing may tell of it.
 const BY_HAND: &str = "hand-made-canary";
-
-/// What plain helm says that the user's values of the release are.
-fn values(world: &World, namespace: &str, context: &str) -> Value {
-    let line = format!("helm --kube-context {context} -n {namespace} get values plain -o json");
-    world.run(&line).expect(0).json()
-}
 
 fn revision(plain: &Plain<'_>) -> u64 {
     plain.release(CANARY).expect("it is installed").0
@@ -35,11 +28,7 @@ fn values_set_by_hand_are_kept_until_they_are_dropped() {
         };
         plain.values("all", &json!({"text": "one", "ours": {"gone": 1}}));
         fleet("upgrade", 0);
-        let by_hand = format!(
-            "helm --kube-context {CANARY} -n {namespace} upgrade plain {} --reuse-values --set ours.text={BY_HAND},x\\.y=1",
-            chart.display()
-        );
-        world.run(&by_hand).expect(0);
+        plain.upgrade_by_hand(CANARY, &format!("--set ours.text={BY_HAND},x\\.y=1"));
 
         // What the fleet gave the release before is the fleet's to take away.
         plain.values("all", &json!({"text": "two"}));
@@ -52,8 +41,12 @@ fn values_set_by_hand_are_kept_until_they_are_dropped() {
 
         fleet("upgrade --on-value-loss keep", 0).says("values of the cluster that are kept: ours.text, x.y");
         let kept = json!({"text": "two", "ours": {"text": BY_HAND}, "x.y": 1});
-        assert_eq!(values(&world, &namespace, CANARY), kept, "{helm}");
-        assert_eq!(values(&world, &namespace, PROD), json!({"text": "two"}), "{helm}");
+        assert_eq!(values(&world, CANARY, &namespace, RELEASE), kept, "{helm}");
+        assert_eq!(
+            values(&world, PROD, &namespace, RELEASE),
+            json!({"text": "two"}),
+            "{helm}"
+        );
         let report = plain.report();
         assert_eq!(report["targets"][0]["keptValues"], json!(["ours.text", "x.y"]));
         assert_eq!(report["targets"][1].get("keptValues"), None);
@@ -66,16 +59,15 @@ fn values_set_by_hand_are_kept_until_they_are_dropped() {
         fs::write(chart.join("Chart.yaml"), newer).expect("it can be written");
         fleet("upgrade", 0);
         assert_eq!(
-            (revision(&plain), values(&world, &namespace, CANARY)),
+            (revision(&plain), values(&world, CANARY, &namespace, RELEASE)),
             (4, kept.clone()),
             "{helm}"
         );
         // Helm copies what a revision tells of itself, so nobody has to say it again.
-        let other = by_hand.replace("ours.text", "text").replace(",x\\.y=1", "");
-        world.run(&other).expect(0);
+        plain.upgrade_by_hand(CANARY, &format!("--set text={BY_HAND}"));
         fleet("upgrade", 0);
         assert_eq!(
-            (revision(&plain), values(&world, &namespace, CANARY)),
+            (revision(&plain), values(&world, CANARY, &namespace, RELEASE)),
             (6, kept.clone()),
             "{helm}"
         );
@@ -84,16 +76,16 @@ fn values_set_by_hand_are_kept_until_they_are_dropped() {
         plain.values("all", &json!({"text": "two", "x.y": 2}));
         fleet("upgrade --on-value-loss drop", 0);
         let dropped = json!({"text": "two", "x.y": 2});
-        assert_eq!(values(&world, &namespace, CANARY), dropped, "{helm}");
+        assert_eq!(values(&world, CANARY, &namespace, RELEASE), dropped, "{helm}");
         fleet("upgrade", 0).says("nothing to do");
 
         // A revision that kept them still does when it comes back.
         plain.values("all", &json!({"text": "two"}));
         fleet("rollback", 0);
-        assert_eq!(values(&world, &namespace, CANARY), kept, "{helm}");
+        assert_eq!(values(&world, CANARY, &namespace, RELEASE), kept, "{helm}");
         fleet("upgrade", 0).says("nothing to do");
         assert_eq!(
-            (revision(&plain), values(&world, &namespace, CANARY)),
+            (revision(&plain), values(&world, CANARY, &namespace, RELEASE)),
             (8, kept),
             "{helm}"
         );

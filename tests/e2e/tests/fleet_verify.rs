@@ -1,16 +1,15 @@
 //! What the fleet file says about verification decides: a release that is deployed and does not work is not done.
 
-use e2e::World;
 use e2e::fleet::{Fleet, targets};
-use e2e::plain::Plain;
+use e2e::helm::deployed;
+use e2e::plain::{CANARY, PROD, Plain};
+use e2e::{World, script};
 use serde_json::json;
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
 use std::sync::mpsc::{Receiver, channel};
 
-const CANARY: &str = "aks-weu-1";
-const PROD: &str = "aks-neu-1";
 /// A value that nobody may see again.
 const CANARY_VALUE: &str = "canary-7f3a9c2e51";
 
@@ -23,13 +22,11 @@ metadata:
 data: {{ if .Values.testFails }}{"this is no key": ""}{{ else }}{"ok": ""}{{ end }}
 "#;
 
-const SCRIPT: &str = r#"#!/bin/sh
-echo "$HELM_FLEET_CLUSTER $HELM_FLEET_NAMESPACE/$HELM_FLEET_RELEASE $HELM_FLEET_REVISION $1" >> calls
+const SCRIPT: &str = r#"echo "$HELM_FLEET_CLUSTER $HELM_FLEET_NAMESPACE/$HELM_FLEET_RELEASE $HELM_FLEET_REVISION $1" >> calls
 kubectl config current-context >> calls
 kubectl -n "$HELM_FLEET_NAMESPACE" get configmap plain -o name >> calls || exit 1
 echo "the password is CANARY"
-test ! -e broken
-"#;
+test ! -e broken"#;
 
 /// A server on this machine that answers 503 and then 200; what was asked for.
 fn serve() -> (String, Receiver<String>) {
@@ -70,10 +67,7 @@ fn a_release_that_does_not_work_is_not_done() {
     let mut plain = Plain::new(&world, &namespace);
     let folder = plain.folder().to_owned();
     fs::write(folder.join("chart/templates/test.yaml"), TEST).expect("the folder can be written to");
-    fs::write(folder.join("smoke.sh"), SCRIPT.replace("CANARY", CANARY_VALUE)).expect("it can be written to");
-    world
-        .run_words(&["chmod", "+x", &folder.join("smoke.sh").display().to_string()])
-        .expect(0);
+    script(&folder.join("smoke.sh"), &SCRIPT.replace("CANARY", CANARY_VALUE));
     let (address, asked) = serve();
     plain.change(|fleet| {
         fleet["verify"] = json!([
@@ -110,8 +104,8 @@ fn a_release_that_does_not_work_is_not_done() {
     ] {
         assert!(!text.contains(CANARY_VALUE), "{what} holds the secret");
     }
-    assert_eq!(plain.release(CANARY), Some((2, "deployed".to_owned())));
-    assert_eq!(plain.release(PROD), Some((1, "deployed".to_owned())));
+    assert_eq!(plain.release(CANARY), deployed(2));
+    assert_eq!(plain.release(PROD), deployed(1));
     plain.agrees_with_helm();
     // It is not done, and a rollback goes behind what never worked.
     plain.change(|fleet| fleet["rollout"]["onFailure"] = json!({"strategy": "rollback-failed"}));

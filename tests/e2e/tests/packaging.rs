@@ -3,7 +3,7 @@
 
 use e2e::{World, repository};
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// Helm's homes below a folder of the test's own.
 fn fresh_helm(world: &mut World, name: &str) -> PathBuf {
@@ -31,10 +31,7 @@ fn plugin_folder(world: &World) -> PathBuf {
 
 /// Both helms that the sandbox built.
 fn helms(world: &World) -> [(&'static str, PathBuf); 2] {
-    let state = Path::new(world.variable("KUBECONFIG"))
-        .parent()
-        .expect("the kubeconfig is in a folder")
-        .to_owned();
+    let state = world.state();
     [
         ("helm3", state.join("helm3/bin/helm")),
         ("helm4", state.join("helm4/bin/helm")),

@@ -3,7 +3,7 @@
 
 use e2e::World;
 use e2e::application::{Application, add, uuid};
-use e2e::azure::{fleet_group, identities, subscription};
+use e2e::azure::{ROLE_API, endpoint, fleet_group, identities, subscription, vault_id};
 use e2e::fleet::Fleet;
 use e2e::user::{allow, kubeconfig_of};
 use serde_json::{Value, json};
@@ -137,7 +137,7 @@ fn a_printed_delegation_allows_what_setup_grants_and_nothing_else() {
 
     // It needs no cluster and no account: it is about the vault and who is signed in.
     let print = "kubectl wi setup --secret kv-central/db-password --print-delegation";
-    let vault = format!("{scope}/resourceGroups/rg-shared/providers/Microsoft.KeyVault/vaults/kv-central");
+    let vault = vault_id(&world);
     let text = world.run(print).expect(0).stdout;
     assert!(
         text.contains(&format!(
@@ -163,7 +163,7 @@ fn a_printed_delegation_allows_what_setup_grants_and_nothing_else() {
     // Any other role is refused to the operator, and taken from nobody.
     let assign = |role: &str| {
         let path = format!(
-            "{vault}/providers/Microsoft.Authorization/roleAssignments/{}?api-version=2022-04-01",
+            "{vault}/providers/Microsoft.Authorization/roleAssignments/{}?{ROLE_API}",
             uuid()
         );
         let body = json!({"properties": {"principalId": principal, "principalType": "ServicePrincipal",
@@ -176,12 +176,6 @@ fn a_printed_delegation_allows_what_setup_grants_and_nothing_else() {
 
 /// Writes to the resource manager as an application, with plain curl; the status that it answers.
 fn put_as(world: &World, application: &Application, path: &str, body: &Value) -> String {
-    let cloud = std::fs::read(world.variable("AZURE_ENVIRONMENT_FILEPATH")).expect("the cloud is described");
-    let cloud: Value = serde_json::from_slice(&cloud).expect("the description is JSON");
-    let base = |field: &str| {
-        let url = cloud[field].as_str().expect("the cloud has endpoints");
-        url.trim_end_matches('/').to_owned()
-    };
     let ca = world.variable("AKS_WI_CA_FILE");
     let form = format!(
         "grant_type=client_credentials&client_id={}&client_secret={}&scope=https://management.azure.com/.default",
@@ -189,7 +183,7 @@ fn put_as(world: &World, application: &Application, path: &str, body: &Value) ->
     );
     let token_url = format!(
         "{}/{}/oauth2/v2.0/token",
-        base("activeDirectoryEndpoint"),
+        endpoint(world, "activeDirectoryEndpoint"),
         world.variable("AZURE_TENANT_ID")
     );
     let token = world
@@ -200,7 +194,7 @@ fn put_as(world: &World, application: &Application, path: &str, body: &Value) ->
         "Authorization: Bearer {}",
         token["access_token"].as_str().expect("it is a token")
     );
-    let url = format!("{}{path}", base("resourceManagerEndpoint"));
+    let url = format!("{}{path}", endpoint(world, "resourceManagerEndpoint"));
     world
         .run_words(&[
             "curl",

@@ -3,6 +3,7 @@
 //!
 //! Ten of them by default; `AKS_E2E_SCALE=50` runs fifty (three minutes and 10 GB of memory on two cores).
 
+use e2e::azure::log;
 use e2e::own::Own;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -43,9 +44,8 @@ fn many_clusters_are_set_up_within_azures_budgets() {
     assert_eq!(identities.len(), count, "each cluster has an identity of its own");
 
     // Azure's side of it: each thing written once, and nobody got in another's way.
-    let log = world.sandbox(&["azure", "log", "-o", "json"]).expect(0).json();
-    let entries = || log.as_array().into_iter().flatten();
-    let with = |status: u16| entries().filter(move |entry| entry["status"] == status);
+    let log = log(world);
+    let with = |status: u16| log.iter().filter(move |entry| entry["status"] == status);
     let created: Vec<&Value> = with(201).filter(|entry| entry["method"] == "PUT").collect();
     let paths: BTreeSet<&str> = created
         .iter()

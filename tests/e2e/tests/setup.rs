@@ -19,7 +19,7 @@
 use e2e::application::assign;
 use e2e::azure::{
     IDENTITY_API, assignments, calm, credentials, fleet_group, foreign_identity, front, identities,
-    identity_id, subscription, vault_id,
+    identity_id, log, subscription, vault_id,
 };
 use e2e::{World, signal_at};
 use serde_json::{Value, json};
@@ -109,15 +109,13 @@ fn an_identity_that_does_not_exist_is_not_made_under_a_given_id() {
 
 /// How often a client has asked the resource manager what it may do.
 fn questions_about_rights(world: &World, client: &str) -> usize {
-    let log = world.sandbox(&["azure", "log", "-o", "json"]).expect(0).json();
-    let entries = log.as_array().expect("the log is a list");
     let is_one = |entry: &&Value| {
         entry["caller"] == client
             && entry["path"]
                 .as_str()
                 .is_some_and(|path| path.contains("/Microsoft.Authorization/permissions"))
     };
-    entries.iter().filter(is_one).count()
+    log(world).iter().filter(is_one).count()
 }
 
 /// A principal with the roles that teams give a pipeline: it may make everything and assign nothing.

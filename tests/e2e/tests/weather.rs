@@ -1,5 +1,6 @@
 //! What goes wrong in a cluster on demand goes wrong for its pods, only there, and is over when it is told to be.
 
+use e2e::azure::endpoint;
 use e2e::{Finished, World};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -87,16 +88,6 @@ impl Drop for Field {
     }
 }
 
-/// Where the sandbox's Entra is.
-fn entra(world: &World) -> String {
-    let file = std::fs::read_to_string(world.variable("AZURE_ENVIRONMENT_FILEPATH")).expect("the cloud file");
-    let cloud: serde_json::Value = serde_json::from_str(&file).expect("the cloud file is JSON");
-    cloud["activeDirectoryEndpoint"]
-        .as_str()
-        .expect("an endpoint")
-        .to_owned()
-}
-
 fn server(world: &World, cluster: &str) -> String {
     let path = format!("jsonpath={{.clusters[?(@.name==\"{cluster}\")].cluster.server}}");
     let words = ["kubectl", "config", "view", "-o", &path];
@@ -107,7 +98,10 @@ fn server(world: &World, cluster: &str) -> String {
 #[test]
 fn faults_of_a_cluster_strike_its_pods_and_end() {
     let field = Field::new();
-    let (entra, issuer) = (entra(&field.world), server(&field.world, CLUSTER));
+    let (entra, issuer) = (
+        endpoint(&field.world, "activeDirectoryEndpoint"),
+        server(&field.world, CLUSTER),
+    );
     let seen = || [CLUSTER, OTHER].map(|cluster| field.reaches(cluster, &entra));
 
     assert_eq!(seen(), [true, true]);

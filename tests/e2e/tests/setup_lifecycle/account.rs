@@ -1,6 +1,6 @@
 //! The account: adopted by a release, and repaired after each drift.
 
-use crate::support::{CLIENT_ID, CONTEXT, account, apply, assignments, kubectl, pod, remove, setup};
+use crate::support::{CLIENT_ID, CONTEXT, account, assignments, kubectl, pod, remove, setup};
 use e2e::World;
 use e2e::azure::{IDENTITY_API, ROLE_API, changes, identity_id, text};
 use serde_json::json;
@@ -27,12 +27,9 @@ fn chart(world: &World) -> String {
 #[test]
 fn a_release_adopts_the_account_that_was_made_for_it() {
     let world = World::join();
-    let state = std::path::Path::new(world.variable("KUBECONFIG"))
-        .parent()
-        .expect("the kubeconfig is in a folder");
     let chart = chart(&world);
     for version in ["helm3", "helm4"] {
-        let helm = state.join(version).join("bin/helm").display().to_string();
+        let helm = world.state().join(version).join("bin/helm").display().to_string();
         let namespace = world.namespace(version);
         let setup = format!(
             "kubectl wi setup --context {CONTEXT} -n {namespace} --service-account orders --helm-release orders --yes --wait none"
@@ -110,7 +107,7 @@ fn a_run_after_each_drift_repairs_only_that() {
     world.rest("DELETE", &format!("{}?{ROLE_API}", text(&assignment, "id")), None);
     repaired("a role is gone", "", &["create role assignment"]);
 
-    apply(&world, &namespace, &pod("worker", "of-another-time"));
+    world.apply(CONTEXT, &namespace, &pod("worker", "of-another-time"));
     kubectl(
         &world,
         &namespace,

@@ -3,7 +3,7 @@
 use crate::support::{CONTEXT, SECRET};
 use e2e::World;
 use e2e::application::Application;
-use e2e::azure::{subscription, text};
+use e2e::azure::{log, subscription, text};
 use e2e::user::kubeconfig_of;
 use serde_json::{Value, json};
 use std::fs;
@@ -63,10 +63,7 @@ impl Watched {
 
     /// What the user has asked of the clusters.
     fn asked_of_clusters(&self, world: &World) -> Vec<(String, String)> {
-        let logs = std::path::Path::new(world.variable("KUBECONFIG"))
-            .parent()
-            .expect("the kubeconfig is in a folder")
-            .join("logs");
+        let logs = world.state().join("logs");
         let mut asked = Vec::new();
         for context in CONTEXTS {
             let log = fs::read_to_string(logs.join(format!("{context}-requests.ndjson")))
@@ -95,11 +92,6 @@ impl Watched {
             world.run(&line).expect(0);
         }
     }
-}
-
-fn log(world: &World) -> Vec<Value> {
-    let log = world.sandbox(&["azure", "log", "-o", "json"]).expect(0).json();
-    log.as_array().expect("the log is a list").clone()
 }
 
 /// Demands that nothing was asked for that persists; sign-ins, queries, dry runs and tokens do not.

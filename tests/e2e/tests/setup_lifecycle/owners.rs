@@ -1,6 +1,6 @@
 //! Accounts and pods of others: left to who owns them, and named to who must act.
 
-use crate::support::{CLIENT_ID, CONTEXT, account, apply, kubectl, setup};
+use crate::support::{CLIENT_ID, CONTEXT, account, kubectl, setup};
 use e2e::World;
 use e2e::azure::{changes, text};
 use serde_json::{Value, json};
@@ -87,7 +87,7 @@ fn pods_that_must_restart_are_told_by_the_command_that_restarts_them() {
     // Their pods are made while the account is another identity's.
     let workloads = [("Deployment", "orders"), ("StatefulSet", "queue")];
     for (kind, name) in workloads {
-        apply(&world, &namespace, &workload(kind, name));
+        world.apply(CONTEXT, &namespace, &workload(kind, name));
     }
     for (kind, name) in workloads {
         let made = format!("wait {kind}/{name} --for=jsonpath={{.status.replicas}}=1 --timeout=60s");

@@ -1,13 +1,12 @@
 //! The end: what setup made is removed, stale credentials are pruned, and nothing else is touched.
 
-use crate::support::{CONTEXT, account, apply, assignments, kubectl, pod, remove, setup};
+use crate::support::{CONTEXT, account, assignments, kubectl, pod, remove, setup};
 use e2e::azure::{
-    CLUSTER_API, IDENTITY_API, calm, changes, cluster_id, credentials, foreign_identity, front, identity_id,
-    text,
+    CLUSTER_API, IDENTITY_API, calm, changes, cluster_id, credentials, endpoint, foreign_identity, front,
+    identity_id, text,
 };
 use e2e::{World, signal_at};
 use serde_json::{Value, json};
-use std::fs;
 
 #[test]
 fn what_setup_made_is_removed_and_nothing_else() {
@@ -16,7 +15,7 @@ fn what_setup_made_is_removed_and_nothing_else() {
     let (setup, remove) = (setup(&namespace), remove(&namespace));
     let made = world.run(&format!("{setup} -o json")).expect(0).json();
     let identity = identity_id(&world, text(&made, "identityName"));
-    apply(&world, &namespace, &pod("worker", text(&made, "clientId")));
+    world.apply(CONTEXT, &namespace, &pod("worker", text(&made, "clientId")));
 
     // Looked at, it is all there still.
     world.run(&remove).expect(64).says("--yes");
@@ -124,7 +123,9 @@ fn stale_credentials_are_told_and_pruned_when_their_issuer_is_gone() {
         None,
     );
     assert_eq!(cloud["name"], CONTEXT);
-    let gone = trust(&format!("{}gone/{namespace}/", gone_base(&world)));
+    // An address of the simulated Azure that answers 404 to what it does not know.
+    let gone = endpoint(&world, "activeDirectoryEndpoint");
+    let gone = trust(&format!("{gone}/gone/{namespace}/"));
     let silent = trust("https://issuer.invalid/silent/");
 
     // As after the cluster was built anew: no credential knows its issuer.
@@ -157,12 +158,4 @@ fn stale_credentials_are_told_and_pruned_when_their_issuer_is_gone() {
     assert!(left.contains(&silent) && left.len() == 2, "{left:?}");
     let again = world.run(&format!("{setup} --prune -o json")).expect(0).json();
     assert_eq!(again["changes"], json!([]));
-}
-
-/// An address of the simulated Azure that answers 404 to what it does not know.
-fn gone_base(world: &World) -> String {
-    let file =
-        fs::read_to_string(world.variable("AZURE_ENVIRONMENT_FILEPATH")).expect("the cloud is described");
-    let cloud: Value = serde_json::from_str(&file).expect("the cloud is JSON");
-    text(&cloud, "activeDirectoryEndpoint").to_owned()
 }

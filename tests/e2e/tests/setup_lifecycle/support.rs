@@ -3,7 +3,6 @@
 use e2e::World;
 use e2e::azure::{self, vault_id};
 use serde_json::{Value, json};
-use std::fs;
 
 pub(crate) const CONTEXT: &str = "aks-weu-1";
 pub(crate) const SECRET: &str = "kv-central/db-password";
@@ -38,13 +37,6 @@ pub(crate) fn account(world: &World, namespace: &str) -> Value {
     kubectl(world, namespace, "get serviceaccount orders -o json")
         .expect(0)
         .json()
-}
-
-/// Applies a manifest with plain kubectl.
-pub(crate) fn apply(world: &World, namespace: &str, manifest: &Value) {
-    let file = world.folder().join("manifest.json");
-    fs::write(&file, manifest.to_string()).expect("the test's folder can be written to");
-    kubectl(world, namespace, &format!("apply -f {}", file.display())).expect(0);
 }
 
 /// A pod of the account, as the webhook leaves it; nothing has to run it.

@@ -3,7 +3,7 @@
 use crate::support::{AUDIENCE, CONTEXT, OFFERS, enter_job, look, reader, signed_out};
 use e2e::World;
 use e2e::application::{Application, add, uuid};
-use e2e::azure::subscription;
+use e2e::azure::{log, subscription};
 use serde_json::{Value, json};
 
 #[test]
@@ -73,15 +73,15 @@ fn tokens_that_end_during_a_run_are_asked_for_again() {
         .json();
     assert_eq!(made["exitName"], "ok");
 
-    let log = world.sandbox(&["azure", "log", "-o", "json"]).expect(0).json();
-    let entries = || log.as_array().into_iter().flatten();
+    let log = log(&world);
     let is_asked = |entry: &&Value| {
         entry["path"]
             .as_str()
             .is_some_and(|path| path.contains(&format!("/{job}/")))
     };
-    let asked = entries().filter(is_asked).count();
-    let minted = entries()
+    let asked = log.iter().filter(is_asked).count();
+    let minted = log
+        .iter()
         .filter(|entry| entry["caller"] == application.client && entry["service"] == "entra")
         .count();
     assert!(asked > 1, "the job's token was asked for {asked} times");

@@ -4,9 +4,8 @@ use crate::support::{AUDIENCE, CONTEXT, is_signed_in, look, reader, signed_out};
 use e2e::World;
 use e2e::application::add;
 use e2e::azure::{foreign_identity, issuer, subscription};
-use serde_json::{Value, json};
+use serde_json::json;
 use std::fs;
-use std::path::Path;
 
 #[test]
 fn a_secret_and_a_certificate_sign_in() {
@@ -107,9 +106,7 @@ fn a_machine_signs_in_as_the_identity_that_is_chosen() {
         &json!({"machineIdentities": [name], "roleAssignments": [{"principal": property("principalId"),
             "role": "Reader", "scope": subscription(&world)}]}),
     );
-    let seed = Path::new(world.variable("KUBECONFIG")).with_file_name("azure-seed.json");
-    let seed = fs::read(seed).expect("the sandbox keeps its seed");
-    let platform = &serde_json::from_slice::<Value>(&seed).expect("the seed is JSON")["platform"];
+    let platform = &world.seed()["platform"];
     let text = |field: &str| {
         platform[field]
             .as_str()

@@ -1,11 +1,10 @@
 //! What the tests of signing in share: a world without a principal, ways to become one, and a run that needs no more.
 
 use e2e::application::Application;
-use e2e::azure::subscription;
+use e2e::azure::{endpoint, subscription};
 use e2e::{Finished, World};
 use serde_json::{Value, json};
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
 
 pub(crate) const CONTEXT: &str = "aks-weu-1";
 pub(crate) const AUDIENCE: &str = "api://AzureADTokenExchange";
@@ -76,18 +75,13 @@ pub(crate) fn enter_job(world: &mut World, pipeline: &str) {
 /// A program that prints what the Azure CLI, or the Azure Developer CLI, prints: a token of an application, fetched as
 /// it is asked for.
 pub(crate) fn install_cli(world: &mut World, name: &str, application: &Application) {
-    let cloud = fs::read(world.variable("AZURE_ENVIRONMENT_FILEPATH")).expect("the cloud is described");
-    let cloud: Value = serde_json::from_slice(&cloud).expect("the description is JSON");
-    let authority = cloud["activeDirectoryEndpoint"]
-        .as_str()
-        .expect("it names the authority");
     let tenant = world.variable("AZURE_TENANT_ID");
     let fetch = format!(
         "token=$(curl -sSf --cacert \"$AKS_WI_CA_FILE\" -d grant_type=client_credentials -d client_id={} \
          -d client_secret={} -d scope={ARM_SCOPE} {}/{tenant}/oauth2/v2.0/token | sed 's/.*\"access_token\":\"\\([^\"]*\\)\".*/\\1/')",
         application.client,
         application.secret,
-        authority.trim_end_matches('/'),
+        endpoint(world, "activeDirectoryEndpoint"),
     );
     let answer = match name {
         "az" => {
@@ -101,9 +95,7 @@ pub(crate) fn install_cli(world: &mut World, name: &str, application: &Applicati
 pub(crate) fn install(world: &mut World, name: &str, script: &str) {
     let folder = world.folder().join("bin");
     fs::create_dir_all(&folder).expect("the test's folder can be written to");
-    let program = folder.join(name);
-    fs::write(&program, format!("#!/bin/sh\n{script}\n")).expect("the program can be written");
-    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).expect("it can be run");
+    e2e::script(&folder.join(name), script);
     let path = world.variable("PATH").to_owned();
     if !path.starts_with(&*folder.to_string_lossy()) {
         world.set("PATH", &format!("{}:{path}", folder.display()));

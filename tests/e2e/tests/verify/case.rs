@@ -45,8 +45,13 @@ pub(crate) struct Row {
     pub(crate) verdict: &'static str,
     /// What the first fix must hold.
     pub(crate) fix: &'static str,
+    /// What else is found, with its verdict; whatever fails or is skipped refers to the first finding.
+    pub(crate) then: &'static [(&'static str, &'static str)],
     pub(crate) mend: Mend,
 }
+
+/// Stands in a row's flags for the kubeconfig of somebody with few rights.
+const LIMITED: &str = "LIMITED";
 
 pub(crate) const HERE: &str = "--service-account orders --from local";
 pub(crate) const POD: &str = "--service-account orders --from pod";
@@ -59,6 +64,7 @@ pub(crate) const fn fails(breaking: fn(&Case), code: &'static str, fix: &'static
         code,
         verdict: "fail",
         fix,
+        then: &[],
         mend,
     }
 }
@@ -69,11 +75,6 @@ impl Case {
         let namespace = world.namespace(purpose);
         let digits: String = namespace.chars().filter(char::is_ascii_hexdigit).collect();
         let vault = format!("kv{}", &digits[digits.len().saturating_sub(16)..]);
-        let more = json!({"vaults": [{
-            "resourceGroup": "rg-shared", "name": vault, "location": "westeurope", "enableRbacAuthorization": true,
-            "secrets": [{"name": "db", "value": "value-of-the-secret"}, {"name": "other", "value": "value-of-the-other"}],
-        }]});
-        world.sandbox(&["azure", "add", &more.to_string()]).expect(0);
         let mut case = Self {
             world,
             namespace,
@@ -81,6 +82,7 @@ impl Case {
             made: Value::Null,
             credential: Value::Null,
         };
+        case.add_vault();
         let setup = format!(
             "{} --service-account-owner setup --yes --wait none -o json",
             case.setup()
@@ -88,6 +90,15 @@ impl Case {
         case.made = case.world.run(&setup).expect(0).json();
         case.credential = case.credentials().remove(0);
         case
+    }
+
+    /// Makes the vault with its secrets.
+    pub(crate) fn add_vault(&self) {
+        let more = json!({"vaults": [{
+            "resourceGroup": "rg-shared", "name": self.vault, "location": "westeurope", "enableRbacAuthorization": true,
+            "secrets": [{"name": "db", "value": "value-of-the-secret"}, {"name": "other", "value": "value-of-the-other"}],
+        }]});
+        self.azure(&["add", &more.to_string()]);
     }
 
     pub(crate) fn setup(&self) -> String {
@@ -255,7 +266,17 @@ impl Case {
         }));
     }
 
+    /// The kubeconfig of somebody with the rights that the case gives, [`LIMITED`] in a row's flags.
+    fn limited(&self) -> String {
+        self.world
+            .folder()
+            .join(format!("{}.kubeconfig", self.namespace))
+            .display()
+            .to_string()
+    }
+
     pub(crate) fn verify(&self, flags: &str, more: &str) -> (i32, Value) {
+        let flags = flags.replace(LIMITED, &self.limited());
         let line = format!(
             "kubectl wi verify --context {CONTEXT} -n {} --secret {}/db {flags} {more} -o json",
             self.namespace, self.vault
@@ -284,6 +305,27 @@ impl Case {
             .expect(0);
     }
 
+    /// Holds what follows from the first finding: nothing else fails by itself, and what is named is found.
+    fn hold_consequences(row: &Row, findings: &Value) {
+        let all: Vec<&Value> = findings.as_array().into_iter().flatten().collect();
+        for other in all.iter().skip(1).filter(|other| other["verdict"] == "fail") {
+            let is_alike = other["code"] == row.code && other["becauseOf"] == Value::Null;
+            assert!(
+                is_alike || other["becauseOf"] == row.code,
+                "{other:#}\nis no consequence of {}",
+                row.code
+            );
+        }
+        for (code, verdict) in row.then {
+            let found = all.iter().find(|it| it["code"] == *code);
+            let found = found.unwrap_or_else(|| panic!("no {code} beside {}: {findings:#}", row.code));
+            assert_eq!(found["verdict"], *verdict, "{found:#}");
+            if matches!(*verdict, "fail" | "skipped") {
+                assert_eq!(found["becauseOf"], row.code, "{found:#}");
+            }
+        }
+    }
+
     /// Breaks, verifies, mends and verifies again.
     pub(crate) fn try_it(&self, row: &Row) {
         (row.breaking)(self);
@@ -301,6 +343,7 @@ impl Case {
             row.code,
             row.fix
         );
+        Self::hold_consequences(row, findings);
         if row.flags == HERE && row.verdict == "fail" {
             self.hold_documented(first);
         }

@@ -110,6 +110,17 @@ impl Case {
 
     /// The variables that a pod of the account would get.
     fn injected(&self) -> BTreeMap<String, String> {
+        let admitted = self.admitted();
+        let variables = admitted["spec"]["containers"][0]["env"].as_array();
+        let variables = variables.into_iter().flatten();
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        variables
+            .map(|variable| (text(&variable["name"]), text(&variable["value"])))
+            .collect()
+    }
+
+    /// What a pod of the account would become; nothing is created.
+    pub(crate) fn admitted(&self) -> Value {
         let pod = json!({
             "apiVersion": "v1", "kind": "Pod",
             "metadata": {"name": "application", "labels": {"azure.workload.identity/use": "true"}},
@@ -122,20 +133,19 @@ impl Case {
             self.namespace,
             file.display()
         );
-        let admitted = self.world.run(&line).expect(0).json();
-        let variables = admitted["spec"]["containers"][0]["env"].as_array();
-        let variables = variables.into_iter().flatten();
-        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-        variables
-            .map(|variable| (text(&variable["name"]), text(&variable["value"])))
-            .collect()
+        self.world.run(&line).expect(0).json()
     }
+}
+
+/// The page of findings.
+pub(crate) fn page() -> String {
+    let page = repository().join("shared/docs/findings.md");
+    std::fs::read_to_string(page).expect("the page of findings can be read")
 }
 
 /// The rows of the page's table whose finding is this one.
 fn documented(code: &str) -> Vec<Documented> {
-    let page = repository().join("shared/docs/findings.md");
-    let page = std::fs::read_to_string(page).expect("the page of findings can be read");
+    let page = page();
     let lines = page.lines().filter(|line| line.starts_with("| "));
     lines
         .filter_map(|line| {

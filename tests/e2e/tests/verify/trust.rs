@@ -6,7 +6,22 @@ use serde_json::json;
 #[test]
 fn what_is_wrong_with_the_trust_is_the_first_finding() {
     let case = Case::new("trust");
-    for row in [
+    for row in rows() {
+        case.try_it(&row);
+    }
+}
+
+pub(crate) fn rows() -> Vec<Row> {
+    vec![
+        fails(
+            |case| {
+                let another = format!("system:serviceaccount:{}:payments", case.namespace);
+                case.put_credential("subject", &json!(another));
+            },
+            "subject-mismatch",
+            "kubectl wi setup",
+            Mend::Printed,
+        ),
         fails(
             |case| {
                 let wrong = format!("system:serviceaccount:{}:Orders", case.namespace);
@@ -36,12 +51,20 @@ fn what_is_wrong_with_the_trust_is_the_first_finding() {
             "kubectl wi setup",
             Mend::Printed,
         ),
-        fails(
-            Case::delete_credentials,
-            "no-federated-credential",
-            "kubectl wi setup",
-            Mend::Printed,
-        ),
+        Row {
+            flags: "--service-account orders --from local --least-privilege",
+            then: &[
+                ("exchange-refused", "fail"),
+                ("secret-not-tried", "skipped"),
+                ("access-unknown", "unknown"),
+            ],
+            ..fails(
+                Case::delete_credentials,
+                "no-federated-credential",
+                "kubectl wi setup",
+                Mend::Printed,
+            )
+        },
         fails(
             |case| {
                 // Right, and not known everywhere yet.
@@ -78,6 +101,19 @@ fn what_is_wrong_with_the_trust_is_the_first_finding() {
             "key-not-published",
             "restart the workload",
             Mend::Undo(|case| case.cluster_fault(&["issuer", CONTEXT, "restore"])),
+        ),
+        fails(
+            // The document that was published elsewhere names the issuer that it was copied from.
+            |case| {
+                case.cluster_fault(&["issuer", CONTEXT, "move"]);
+                case.put_credential("issuer", &json!(e2e::azure::issuer(&case.world, CONTEXT)));
+            },
+            "discovery-issuer-differs",
+            "get --raw /.well-known/openid-configuration",
+            Mend::Undo(|case| {
+                case.cluster_fault(&["issuer", CONTEXT, "restore"]);
+                case.put_credential("issuer", &case.credential["properties"]["issuer"]);
+            }),
         ),
         fails(
             // A policy of the tenant, of which nothing is seen from outside.
@@ -138,7 +174,5 @@ fn what_is_wrong_with_the_trust_is_the_first_finding() {
             "--enable-oidc-issuer",
             Mend::Undo(|case| case.azure(&["set", "cluster/aks-weu-1", "oidcIssuerEnabled=true"])),
         ),
-    ] {
-        case.try_it(&row);
-    }
+    ]
 }

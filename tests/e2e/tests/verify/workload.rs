@@ -1,12 +1,27 @@
 //! The service account, the webhook, the workload, and what else uses the account.
 
 use crate::case::{API, CLIENT, CONTEXT, Case, ELSEWHERE, Mend, POD, Row, TENANT, WORKLOAD, fails};
+use crate::policy;
 use serde_json::{Value, json};
 
 #[test]
 fn what_is_wrong_with_account_and_webhook_is_the_first_finding() {
     let case = Case::new("account");
-    for row in [
+    for row in policy::rows().into_iter().chain(account_rows()) {
+        case.try_it(&row);
+    }
+
+    // A probe that cannot start says why, and what can be told without it.
+    let (code, document) = case.verify(POD, "--image absent.sandbox/wi-probe:none");
+    let first = &document["clusters"][0]["report"]["findings"][0];
+    assert_eq!((code, &first["code"]), (1, &json!("probe-failed")), "{first:#}");
+    let fix = first["fixes"][0].as_str().unwrap_or_default();
+    assert!(fix.contains("--from local"), "{first:#}");
+    case.run_printed(fix);
+}
+
+pub(crate) fn account_rows() -> Vec<Row> {
+    vec![
         fails(
             |case| {
                 let path = case.made("identityId").replace("id-aks", "id-other");
@@ -40,6 +55,17 @@ fn what_is_wrong_with_account_and_webhook_is_the_first_finding() {
             "kubectl annotate",
             Mend::Printed,
         ),
+        Row {
+            flags: POD,
+            then: &[("exchange-not-tried", "fail"), ("secret-not-tried", "skipped")],
+            ..fails(
+                // As a chart writes it whose value is empty.
+                |case| case.annotate(&format!("{TENANT}=")),
+                "injection-incomplete",
+                "kubectl annotate",
+                Mend::Printed,
+            )
+        },
         fails(
             |case| {
                 case.kubectl("delete serviceaccount orders");
@@ -61,12 +87,16 @@ fn what_is_wrong_with_account_and_webhook_is_the_first_finding() {
                 }),
             )
         },
-        fails(
-            |case| case.cluster_fault(&["webhook", CONTEXT, "remove"]),
-            "webhook-missing",
-            "--enable-workload-identity",
-            Mend::Undo(|case| case.cluster_fault(&["webhook", CONTEXT, "start"])),
-        ),
+        Row {
+            flags: POD,
+            then: &[("token-missing", "fail"), ("secret-not-tried", "skipped")],
+            ..fails(
+                |case| case.cluster_fault(&["webhook", CONTEXT, "remove"]),
+                "webhook-missing",
+                "--enable-workload-identity",
+                Mend::Undo(|case| case.cluster_fault(&["webhook", CONTEXT, "start"])),
+            )
+        },
         fails(
             |case| case.cluster_fault(&["webhook", CONTEXT, "stop"]),
             "webhook-refuses",
@@ -79,7 +109,8 @@ fn what_is_wrong_with_account_and_webhook_is_the_first_finding() {
                 |case| case.cluster_fault(&["webhook", CONTEXT, "double"]),
                 "webhook-duplicate",
                 "remove the other",
-                Mend::Undo(|case| case.cluster_fault(&["webhook", CONTEXT, "start"])),
+                // One that is for other namespaces may stay.
+                Mend::Undo(|case| case.leave_out_of(SECOND_WEBHOOK)),
             )
         },
         fails(
@@ -89,14 +120,10 @@ fn what_is_wrong_with_account_and_webhook_is_the_first_finding() {
             Mend::Undo(|case| case.cluster_fault(&["webhook", CONTEXT, "start"])),
         ),
         fails(
-            |case| {
-                // The webhook is told to leave the namespace alone.
-                let name = json!({"key": "kubernetes.io/metadata.name", "operator": "NotIn", "values": [case.namespace]});
-                case.select_namespaces(&json!({"matchExpressions": [name]}));
-            },
+            |case| case.leave_out_of(WEBHOOK),
             "injection-missing",
             "namespaceSelector",
-            Mend::Undo(|case| case.select_namespaces(&json!({}))),
+            Mend::Undo(|case| case.select_namespaces(WEBHOOK, &json!({}))),
         ),
         fails(
             |case| {
@@ -116,22 +143,18 @@ fn what_is_wrong_with_account_and_webhook_is_the_first_finding() {
             "--replace-identity",
             Mend::Printed,
         ),
-    ] {
-        case.try_it(&row);
-    }
-
-    // A probe that cannot start says why, and what can be told without it.
-    let (code, document) = case.verify(POD, "--image absent.sandbox/wi-probe:none");
-    let first = &document["clusters"][0]["report"]["findings"][0];
-    assert_eq!((code, &first["code"]), (1, &json!("probe-failed")), "{first:#}");
-    let fix = first["fixes"][0].as_str().unwrap_or_default();
-    assert!(fix.contains("--from local"), "{first:#}");
-    case.run_printed(fix);
+    ]
 }
 
 #[test]
 fn what_is_wrong_with_the_workload_is_the_first_finding() {
     let case = Case::new("workload");
+    for row in workload_rows() {
+        case.try_it(&row);
+    }
+}
+
+pub(crate) fn workload_rows() -> Vec<Row> {
     let workload = |breaking, code, verdict, fix, mend| Row {
         flags: WORKLOAD,
         verdict,
@@ -146,7 +169,7 @@ fn what_is_wrong_with_the_workload_is_the_first_finding() {
             );
         })
     };
-    for row in [
+    vec![
         workload(
             |case| case.deploy(&json!({}), &json!({}), &json!([])),
             "label-missing",
@@ -251,14 +274,19 @@ fn what_is_wrong_with_the_workload_is_the_first_finding() {
             "edit secretstore/kv",
             Mend::Undo(|case| case.secret_store(case.world.variable("AZURE_TENANT_ID"))),
         ),
-    ] {
-        case.try_it(&row);
-    }
+    ]
 }
 
 impl Case {
-    /// Which namespaces the webhook looks at.
-    fn select_namespaces(&self, selector: &Value) {
+    /// Tells a webhook to leave the case's namespace alone.
+    fn leave_out_of(&self, webhook: &str) {
+        let name =
+            json!({"key": "kubernetes.io/metadata.name", "operator": "NotIn", "values": [self.namespace]});
+        self.select_namespaces(webhook, &json!({"matchExpressions": [name]}));
+    }
+
+    /// Which namespaces a webhook looks at.
+    fn select_namespaces(&self, webhook: &str, selector: &Value) {
         let change = json!([{"op": "add", "path": "/webhooks/0/namespaceSelector", "value": selector}]);
         let change = change.to_string();
         let words = [
@@ -267,7 +295,7 @@ impl Case {
             CONTEXT,
             "patch",
             "mutatingwebhookconfiguration",
-            WEBHOOK,
+            webhook,
             "--type=json",
             "-p",
             &change,
@@ -309,3 +337,5 @@ impl Case {
 
 /// The webhook's registration, as AKS names it.
 const WEBHOOK: &str = "azure-wi-webhook-mutating-webhook-configuration";
+/// That of one that somebody installed beside it.
+const SECOND_WEBHOOK: &str = "second-azure-wi-webhook-mutating-webhook-configuration";
