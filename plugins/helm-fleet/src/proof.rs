@@ -4,6 +4,7 @@ use crate::event::{FailureReport, Step, TargetStatus};
 use crate::executor::Progress;
 use crate::preflight::{Subject, TargetIdentity};
 use crate::release::{Record, Verified};
+use crate::rollout::Change;
 use crate::target::{Course, Found, Run, release_failure};
 use aks_shared::azure::Azure;
 use futures::future::join_all;
@@ -17,6 +18,9 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// How long it goes on where the identity was changed, by this run or by one that did not come to its end: role
 /// assignments take up to ten minutes.
 const PATIENCE_AFTER_CHANGE: Duration = Duration::from_mins(10);
+/// Bound on a probe that only asks whether the identity is why helm failed: where no pod can run, a rollback does not
+/// wait long to hear it.
+const GLANCE: Duration = Duration::from_secs(30);
 
 /// How releases are verified.
 #[derive(Debug, Clone)]
@@ -106,14 +110,45 @@ impl Run {
         progress: &Progress,
         course: &mut Course,
     ) -> Result<(), FailureReport> {
-        self.verify_identities(found, progress, course).await?;
+        let patience = patience(found);
+        self.verify_identities(found, patience, progress, course).await?;
         self.verify_steps(found, record.revision, progress, course).await
+    }
+
+    /// Adds to why helm failed what is wrong with the identities: a pod that waits for its secret only says that it is not
+    /// ready. Nothing is added where they work.
+    pub(crate) async fn explained(
+        &self,
+        mut failure: FailureReport,
+        found: &Found,
+        progress: &Progress,
+        course: &mut Course,
+    ) -> FailureReport {
+        let has_pods = failure.step == Step::Helm && course.change != Change::None;
+        if !has_pods || found.target.identities.is_empty() || self.interrupt.is_raised() {
+            return failure;
+        }
+        progress.say("helm failed; is it the identity?");
+        let known = course.findings.len();
+        let verdict = self
+            .verify_identities(found, Duration::ZERO, progress, course)
+            .await;
+        let is_cause = |finding: &Finding| finding.verdict == Verdict::Fail;
+        match verdict {
+            Err(identity) if course.findings[known..].iter().any(is_cause) => {
+                failure.causes.push(identity.line());
+            }
+            // What works, or could not be tried, verifies no release.
+            _ => course.findings.truncate(known),
+        }
+        failure
     }
 
     /// Tries the token exchange of every identity, all at once: what is wrong with one says nothing of the others.
     async fn verify_identities(
         &self,
         found: &Found,
+        patience: Duration,
         progress: &Progress,
         course: &mut Course,
     ) -> Result<(), FailureReport> {
@@ -122,7 +157,7 @@ impl Run {
         };
         let identities = &found.target.identities;
         let verifications = identities.iter().map(|identity| async move {
-            let verification = self.verification(azure, found, identity);
+            let verification = self.verification(azure, found, identity, patience);
             let say = |text: &str| match identities.as_slice() {
                 [_] => progress.say(format!("verify: {text}")),
                 _ => progress.say(format!("verify {}: {text}", identity.name)),
@@ -156,27 +191,36 @@ impl Run {
     fn verification(
         &self,
         azure: &Azure,
-        Found { target, ready }: &Found,
+        found: &Found,
         identity: &TargetIdentity,
+        patience: Duration,
     ) -> Verification {
-        let client_id = ready.as_ref().ok().and_then(|ready| {
+        let client_id = found.ready.as_ref().ok().and_then(|ready| {
             let variables = ready.variables.get(&identity.name)?;
             Some(variables.get("clientId")?.as_str()?.to_owned())
         });
         let image = self.probe.image.clone().unwrap_or_default();
         let mut probe = ProbeOptions::new(image, azure.cloud.clone(), azure.roots.clone());
-        let is_changed = ready.as_ref().is_ok_and(|ready| ready.changed);
-        let is_proven = target.record.as_ref().is_some_and(Record::was_verified);
-        probe.wait = if is_changed || !is_proven {
-            PATIENCE_AFTER_CHANGE
-        } else {
-            PATIENCE
-        };
+        probe.wait = patience;
+        if patience.is_zero() {
+            probe.timeout = GLANCE;
+        }
         let mut verification = Verification::new(identity.workload.account.clone(), probe);
         verification.secrets.clone_from(&identity.workload.secrets);
         verification.from = self.probe.from;
         verification.expected = Some(Expected { client_id });
         verification
+    }
+}
+
+/// How long the verification of a target goes on trying.
+fn patience(Found { target, ready }: &Found) -> Duration {
+    let is_changed = ready.as_ref().is_ok_and(|ready| ready.changed);
+    let is_proven = target.record.as_ref().is_some_and(Record::was_verified);
+    if is_changed || !is_proven {
+        PATIENCE_AFTER_CHANGE
+    } else {
+        PATIENCE
     }
 }
 

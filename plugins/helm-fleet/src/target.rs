@@ -255,7 +255,10 @@ impl Run {
             }
             record
         } else {
-            self.upgrade(target, &desired, progress, course).await?
+            match self.upgrade(target, &desired, progress, course).await {
+                Ok(record) => record,
+                Err(failure) => return Err(self.explained(failure, found, progress, course).await),
+            }
         };
         self.prove(found, &record, &desired.digest, progress, course)
             .await?;

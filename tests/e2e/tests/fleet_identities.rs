@@ -144,16 +144,14 @@ fn two_accounts_have_an_identity_and_a_secret_each() {
 
     // One that loses it once its pods are ready is found by the proof: the release is there, and is not done.
     let credential = text(&credentials(&world, &worker)[0], "id").to_owned();
-    let thief = world.folder().join("thief");
     let theft = format!(
-        "{} \"$@\"; code=$?\n\
-         case \"$*\" in upgrade*aks-neu-1*) {} azure --name {} rest DELETE '{credential}?{IDENTITY_API}' >&2;; esac\n\
-         exit $code",
-        world.find("helm").display(),
+        "case \"$*\" in upgrade*aks-neu-1*) {} azure --name {} rest DELETE '{credential}?{IDENTITY_API}' >&2;; esac",
         world.variable("AKS_SANDBOX_PROGRAM"),
         world.variable("AKS_SANDBOX"),
     );
-    script(&thief, &theft);
+    let helm = world.find("helm").display().to_string();
+    let thief = world.folder().join("thief");
+    script(&thief, &format!("{helm} \"$@\"; code=$?\n{theft}\nexit $code"));
     fleet.change(|file| file["overrides"]["greeting"] = json!("another"));
     let unproven = format!("{upgrade} --helm-bin {}", thief.display());
     world
@@ -169,5 +167,25 @@ fn two_accounts_have_an_identity_and_a_secret_each() {
     world.run(&upgrade).expect(0);
     assert_eq!(statuses(&fleet.report_json()), ["unchanged", "upgraded"]);
     world.run(&status).expect(0);
+
+    // One that loses it before keeps its pods from becoming ready: helm only knows that it waited, the report knows why.
+    let early = world.folder().join("early-thief");
+    script(&early, &format!("{theft}\nexec {helm} \"$@\""));
+    fleet.change(|file| {
+        file["overrides"]["greeting"] = json!("a third one");
+        file["helm"]["timeout"] = json!("15s");
+    });
+    let waited = format!("{upgrade} --helm-bin {}", early.display());
+    world
+        .run(&waited)
+        .expect(4)
+        .says("identity worker: no-federated-credential");
+    let report = fleet.report_json();
+    assert_eq!(statuses(&report), ["upgraded", "failed"]);
+    let target = &targets(&report)[1];
+    assert_eq!(target["failure"]["step"], "helm");
+    // The pod's own words have Entra's code too.
+    let evidence = target["failure"]["evidence"].to_string();
+    assert!(evidence.contains("AADSTS70025"), "{evidence}");
     world.sandbox(&["azure", "remove", &archive]).expect(0);
 }
