@@ -9,7 +9,7 @@ use std::fmt::Write;
 /// How much stands below a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Detail {
-    /// Evidence and fixes of what is not as it should be.
+    /// Evidence and fixes of what is not as it should be, or not known to be.
     Faults,
     /// What every check is about, and its evidence.
     Everything,
@@ -108,8 +108,8 @@ fn one(text: &mut String, report: &Report, detail: Detail) {
                 finding.message
             ),
         );
-        let is_fault = matches!(finding.verdict, Verdict::Fail | Verdict::Warn);
-        if is_fault || detail == Detail::Everything {
+        let is_open = matches!(finding.verdict, Verdict::Fail | Verdict::Warn | Verdict::Unknown);
+        if is_open || detail == Detail::Everything {
             details(text, finding, detail);
         }
     }
