@@ -18,6 +18,15 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// How long it goes on where the identity was changed, by this run or by one that did not come to its end: role
 /// assignments take up to ten minutes.
 const PATIENCE_AFTER_CHANGE: Duration = Duration::from_mins(10);
+/// Why an identity is tried.
+#[derive(Debug, Clone, Copy)]
+enum Question {
+    /// Whether the release works: an identity that was just made is waited for.
+    IsItProven,
+    /// Whether it is why helm failed: as it is now.
+    IsItTheCause,
+}
+
 /// Bound on a probe that only asks whether the identity is why helm failed: where no pod can run, a rollback does not
 /// wait long to hear it.
 const GLANCE: Duration = Duration::from_secs(30);
@@ -110,8 +119,8 @@ impl Run {
         progress: &Progress,
         course: &mut Course,
     ) -> Result<(), FailureReport> {
-        let patience = patience(found);
-        self.verify_identities(found, patience, progress, course).await?;
+        self.verify_identities(found, Question::IsItProven, progress, course)
+            .await?;
         self.verify_steps(found, record.revision, progress, course).await
     }
 
@@ -131,7 +140,7 @@ impl Run {
         progress.say("helm failed; is it the identity?");
         let known = course.findings.len();
         let verdict = self
-            .verify_identities(found, Duration::ZERO, progress, course)
+            .verify_identities(found, Question::IsItTheCause, progress, course)
             .await;
         let is_cause = |finding: &Finding| finding.verdict == Verdict::Fail;
         match verdict {
@@ -148,7 +157,7 @@ impl Run {
     async fn verify_identities(
         &self,
         found: &Found,
-        patience: Duration,
+        question: Question,
         progress: &Progress,
         course: &mut Course,
     ) -> Result<(), FailureReport> {
@@ -157,7 +166,7 @@ impl Run {
         };
         let identities = &found.target.identities;
         let verifications = identities.iter().map(|identity| async move {
-            let verification = self.verification(azure, found, identity, patience);
+            let verification = self.verification(azure, found, identity, question);
             let say = |text: &str| match identities.as_slice() {
                 [_] => progress.say(format!("verify: {text}")),
                 _ => progress.say(format!("verify {}: {text}", identity.name)),
@@ -193,7 +202,7 @@ impl Run {
         azure: &Azure,
         found: &Found,
         identity: &TargetIdentity,
-        patience: Duration,
+        question: Question,
     ) -> Verification {
         let client_id = found.ready.as_ref().ok().and_then(|ready| {
             let variables = ready.variables.get(&identity.name)?;
@@ -201,9 +210,9 @@ impl Run {
         });
         let image = self.probe.image.clone().unwrap_or_default();
         let mut probe = ProbeOptions::new(image, azure.cloud.clone(), azure.roots.clone());
-        probe.wait = patience;
-        if patience.is_zero() {
-            probe.timeout = GLANCE;
+        match question {
+            Question::IsItProven => probe.wait = patience(found),
+            Question::IsItTheCause => probe.timeout = GLANCE,
         }
         let mut verification = Verification::new(identity.workload.account.clone(), probe);
         verification.secrets.clone_from(&identity.workload.secrets);

@@ -126,7 +126,21 @@ impl Record {
         namespace: &str,
         release: &str,
     ) -> Result<Option<Self>, ReleaseError> {
+        Self::latest_since(None, cluster, namespace, release).await
+    }
+
+    /// Reads it again. Helm writes the time of each change into the labels: where all of them are as they were, so is
+    /// the record, and nothing but the labels is read.
+    pub async fn latest_since(
+        known: Option<&Self>,
+        cluster: &Cluster,
+        namespace: &str,
+        release: &str,
+    ) -> Result<Option<Self>, ReleaseError> {
         let revisions = Revision::all(cluster, namespace, release).await?;
+        if let Some(known) = known.filter(|known| known.revisions == revisions) {
+            return Ok(Some(known.clone()));
+        }
         let Some(name) = revisions.last().map(|revision| revision.secret.clone()) else {
             return Ok(None);
         };

@@ -167,7 +167,8 @@ impl Start {
 /// The newest run of this release here that has not come to a good end; `begin` is the command that begins another one.
 fn newest(directory: &Path, fleet: &Fleet, begin: &str) -> Result<Start, Failure> {
     let release = format!("{}/{}", fleet.release.namespace, fleet.release.name);
-    for name in run_file::runs(directory).iter().rev() {
+    // A folder that cannot be read has no runs to go on with; the clusters are asked instead.
+    for name in run_file::runs(directory).unwrap_or_default().iter().rev() {
         if let Some(logged) = read(directory, name)?.filter(|logged| logged.release == release) {
             return if logged.is_complete {
                 Err(Failure::refused(format!(

@@ -3,6 +3,7 @@
 use crate::plan::{AccountSpec, Change, Plan};
 use aks_shared::azure::{ArmId, Scope};
 use aks_shared::identity::{Audience, Issuer, ServiceAccountRef};
+use aks_shared::shell::place_flags;
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -148,8 +149,9 @@ impl Outcome {
     /// The command that finds out why it does not work.
     pub(crate) fn verify_command(&self) -> String {
         format!(
-            "kubectl wi verify --context {} -n {} --service-account {}",
-            self.cluster.context, self.namespace, self.service_account
+            "kubectl wi verify {} --service-account {}",
+            place_flags(&self.cluster.context, &self.namespace),
+            self.service_account
         )
     }
 

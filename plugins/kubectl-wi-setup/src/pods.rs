@@ -4,6 +4,7 @@
 
 use aks_shared::cluster::{Cluster, ClusterError};
 use aks_shared::identity::ServiceAccountRef;
+use aks_shared::shell::place_flags;
 use aks_shared::{injection, labels};
 use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
@@ -85,7 +86,7 @@ pub(crate) fn restarts<'a>(
     namespace: &str,
     pods: impl Iterator<Item = &'a PodUse>,
 ) -> Vec<String> {
-    let place = format!("--context {context} -n {namespace}");
+    let place = place_flags(context, namespace);
     let commands: BTreeSet<String> = pods
         .map(|pod| {
             let owner = pod.owner.as_deref().unwrap_or_default();

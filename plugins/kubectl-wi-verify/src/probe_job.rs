@@ -1,7 +1,7 @@
 //! The probe as a Job: created, watched until its pod has spoken, and deleted on every path. Its own deadline and
 //! TTL end it should this process die.
 
-use crate::facts::injection::{CONTAINER, PodShape, labels, pod_template};
+use crate::facts::injection::{CONTAINER, PodShape, labels, lacks_right, pod_template};
 use aks_shared::cluster::Cluster;
 use aks_shared::interrupt::Interrupt;
 use aks_shared::labels::FIELD_MANAGER;
@@ -142,9 +142,7 @@ async fn create_and_wait(
     };
     match jobs.create(&options, &job).await {
         Ok(_) => {}
-        Err(kube::Error::Api(status))
-            if status.is_forbidden() && status.message.contains("cannot create resource") =>
-        {
+        Err(kube::Error::Api(status)) if status.is_forbidden() && lacks_right(&status.message) => {
             return Err(ProbeError::NotAllowed {
                 namespace: probe.pod.account.namespace.clone(),
             });

@@ -83,7 +83,7 @@ pub fn run(state: &StateDir, plan: &Plan, format: Format) -> ExitCode {
         .map_err(BenchError::Signals)
         .and_then(|interrupt| {
             let rows = rows(state, plan);
-            remove(state)?;
+            cleanup::take_down(state)?;
             Ok((interrupt, rows))
         });
     match result {
@@ -100,11 +100,6 @@ pub fn run(state: &StateDir, plan: &Plan, format: Format) -> ExitCode {
             ExitCode::FAILURE
         }
     }
-}
-
-fn remove(state: &StateDir) -> Result<(), BenchError> {
-    let _lock = state.lock()?;
-    Ok(cleanup::remove(state)?)
 }
 
 fn document(plan: &Plan, rows: &[Row]) -> Value {
@@ -124,7 +119,7 @@ fn rows(state: &StateDir, plan: &Plan) -> Result<Vec<Row>, BenchError> {
     }
     let built = programs::plugins(plan.profile, &mut talk)?;
     let program = |name| program(&built, name);
-    remove(state)?;
+    cleanup::take_down(state)?;
     let wanted = Wanted {
         kind: Kind::ApiOnly,
         clusters: plan.clusters,

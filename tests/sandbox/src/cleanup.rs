@@ -10,7 +10,7 @@ use nix::mount::{MntFlags, umount2};
 use crate::cgroup;
 use crate::files::{self, FileError};
 use crate::network::{self, NetworkError};
-use crate::state::StateDir;
+use crate::state::{StateDir, StateError};
 
 /// Why something was left.
 #[derive(Debug, thiserror::Error)]
@@ -24,11 +24,20 @@ pub enum CleanupError {
     /// The link stayed.
     #[error(transparent)]
     Network(#[from] NetworkError),
+    /// The sandbox cannot be had alone.
+    #[error(transparent)]
+    State(#[from] StateError),
 }
 
 /// How long a process may take to see that its sandbox has gone.
 const PATIENCE: Duration = Duration::from_secs(20);
 const PAUSE: Duration = Duration::from_millis(20);
+
+/// Removes the sandbox while nobody else works on it.
+pub fn take_down(state: &StateDir) -> Result<(), CleanupError> {
+    let _lock = state.lock()?;
+    remove(state)
+}
 
 /// Ends every process of the sandbox and removes its groups, link, mounts and files. Doing it twice is fine.
 pub fn remove(state: &StateDir) -> Result<(), CleanupError> {

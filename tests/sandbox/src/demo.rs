@@ -66,7 +66,8 @@ pub fn run(state: &StateDir, keep: bool) -> ExitCode {
     let result = steps(state, &mut spec);
     if interrupt.is_raised() {
         talk("interrupted; taking the sandbox away");
-        return remove(state).map_or_else(|error| failed(&error, None), |()| Interrupt::exit_code());
+        return cleanup::take_down(state)
+            .map_or_else(|error| failed(&error.into(), None), |()| Interrupt::exit_code());
     }
     match (result, spec) {
         (Err(error), spec) => failed(&error, spec.as_ref()),
@@ -74,12 +75,12 @@ pub fn run(state: &StateDir, keep: bool) -> ExitCode {
             talk(&format!("\nEverything stays up; {}", farewell(&spec)));
             ExitCode::SUCCESS
         }
-        (Ok(()), _) => match remove(state) {
+        (Ok(()), _) => match cleanup::take_down(state) {
             Ok(()) => {
                 talk(&format!("sandbox `{}` is gone", state.name()));
                 ExitCode::SUCCESS
             }
-            Err(error) => failed(&error, None),
+            Err(error) => failed(&error.into(), None),
         },
     }
 }
@@ -92,7 +93,7 @@ fn steps(state: &StateDir, spec: &mut Option<Spec>) -> Result<(), DemoError> {
             "taking the earlier sandbox `{}` away: the demo starts from nothing",
             state.name()
         ));
-        remove(state)?;
+        cleanup::take_down(state)?;
     }
     let up = up::up(
         state,
@@ -103,11 +104,6 @@ fn steps(state: &StateDir, spec: &mut Option<Spec>) -> Result<(), DemoError> {
         &mut output::talk,
     )?;
     Ok(job::run(state, spec.insert(up))?)
-}
-
-fn remove(state: &StateDir) -> Result<(), DemoError> {
-    let _lock = state.lock()?;
-    Ok(cleanup::remove(state)?)
 }
 
 fn failed(error: &DemoError, spec: Option<&Spec>) -> ExitCode {

@@ -93,7 +93,7 @@ fn run_all() -> Result<(), TestError> {
     up::require_root()?;
     // Whatever a crashed run has left must not make this one look guilty.
     let state = StateDir::new(SANDBOX)?;
-    remove(&state)?;
+    cleanup::take_down(&state)?;
     timed("formatting", || step(cargo(&["fmt", "--all", "--check"])))?;
     timed("lints", || {
         step(cargo(&[
@@ -152,7 +152,7 @@ fn run_all() -> Result<(), TestError> {
             crate::files::remove_folder(&kept).and_then(|()| crate::files::copy_folder(&state.logs(), &kept));
         talk(&format!("a copy that stays: {}", kept.display()));
     }
-    remove(&state)?;
+    cleanup::take_down(&state)?;
     passed?;
     // What was killed needs a moment to end: the kernel empties a process namespace in its own time.
     let deadline = Instant::now() + Duration::from_secs(30);
@@ -175,11 +175,6 @@ fn others() -> Result<Vec<StateDir>, TestError> {
         .into_iter()
         .filter(|state| state.is_alive() && !ours(state))
         .collect())
-}
-
-fn remove(state: &StateDir) -> Result<(), TestError> {
-    let _lock = state.lock()?;
-    Ok(cleanup::remove(state)?)
 }
 
 /// Every test of the workspace, in the environment of the fleet.

@@ -226,6 +226,7 @@ fn last_lines(output: &Output, redaction: &Redaction) -> String {
 mod tests {
     use super::*;
     use std::os::unix::fs::PermissionsExt;
+    use std::path::Path;
 
     fn fake(script: &str) -> (tempfile::TempDir, Helm) {
         let directory = tempfile::tempdir().unwrap();
@@ -252,6 +253,20 @@ mod tests {
     async fn run(helm: &Helm, deadline: Duration, interrupt: &Interrupt) -> Result<String, HelmError> {
         helm.run(&["upgrade".into()], deadline, &Redaction::default(), interrupt)
             .await
+    }
+
+    /// One that does not end when it is asked to, from when a file is there.
+    fn deaf_once(ready: &Path) -> (tempfile::TempDir, Helm) {
+        let ready = ready.display();
+        fake(&format!(
+            "trap '' TERM\ntouch {ready}\nwhile :; do sleep 0.05; done"
+        ))
+    }
+
+    async fn appears(file: &Path) {
+        while !file.exists() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
     }
 
     #[tokio::test]
@@ -284,9 +299,7 @@ mod tests {
         let (_binary, helm) = fake(&script);
         let interrupt = Interrupt::new();
         let raise = async {
-            while !ready.exists() {
-                tokio::time::sleep(Duration::from_millis(10)).await;
-            }
+            appears(&ready).await;
             interrupt.raise(aks_shared::ExitStatus::Interrupted);
         };
         let (result, ()) = tokio::join!(run(&helm, Duration::from_mins(1), &interrupt), raise);
@@ -298,16 +311,10 @@ mod tests {
     async fn the_second_signal_kills_a_helm_that_will_not_end() {
         let directory = tempfile::tempdir().unwrap();
         let ready = directory.path().join("ready");
-        let script = format!(
-            "trap '' TERM\ntouch {}\nwhile :; do sleep 0.05; done",
-            ready.display()
-        );
-        let (_binary, helm) = fake(&script);
+        let (_binary, helm) = deaf_once(&ready);
         let interrupt = Interrupt::new();
         let insist = async {
-            while !ready.exists() {
-                tokio::time::sleep(Duration::from_millis(10)).await;
-            }
+            appears(&ready).await;
             for _ in 0..2 {
                 interrupt.insist(aks_shared::ExitStatus::Interrupted);
             }
@@ -365,11 +372,7 @@ mod tests {
     async fn a_helm_that_hangs_and_does_not_want_to_end_is_killed() {
         let directory = tempfile::tempdir().unwrap();
         let deaf = directory.path().join("deaf");
-        let script = format!(
-            "trap '' TERM\ntouch {}\nwhile :; do sleep 0.05; done",
-            deaf.display()
-        );
-        let (_binary, helm) = fake(&script);
+        let (_binary, helm) = deaf_once(&deaf);
         let mut deadline = Duration::from_millis(200);
         let error = loop {
             let error = run(&helm, deadline, &Interrupt::new()).await.unwrap_err();

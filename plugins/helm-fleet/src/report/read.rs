@@ -2,6 +2,7 @@
 
 use super::FleetReport;
 use crate::event::Event;
+use crate::reporter::run_file;
 use serde::Deserialize;
 use serde_json::Value;
 use std::io;
@@ -9,8 +10,6 @@ use std::path::{Path, PathBuf};
 
 /// The name of the report that can be read back.
 pub(crate) const REPORT: &str = "report.json";
-/// How run files end.
-const RUN_FILE: &str = "ndjson";
 
 /// A report cannot be read back.
 #[derive(Debug, thiserror::Error)]
@@ -70,15 +69,8 @@ fn in_folder(folder: &Path) -> io::Result<Option<PathBuf>> {
     if report.is_file() {
         return Ok(Some(report));
     }
-    let mut newest = None;
-    for entry in std::fs::read_dir(folder)? {
-        let path = entry?.path();
-        // The ids of runs sort by time.
-        if path.extension().is_some_and(|ending| ending == RUN_FILE) {
-            newest = newest.max(Some(path));
-        }
-    }
-    Ok(newest)
+    let newest = run_file::runs(folder)?.pop();
+    Ok(newest.map(|run| run_file::path(folder, &run)))
 }
 
 fn parse(text: &str, path: &Path) -> Result<FleetReport, ReadError> {

@@ -15,13 +15,18 @@ pub fn path(directory: &Path, run: &str) -> PathBuf {
 }
 
 /// The ids of the runs that have a file, the oldest first: the ids sort by time.
-pub fn runs(directory: &Path) -> Vec<String> {
-    let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
-    let mut runs: Vec<String> = entries
-        .filter_map(|entry| Some(entry.file_name().to_str()?.strip_suffix(SUFFIX)?.to_owned()))
-        .collect();
+pub fn runs(directory: &Path) -> io::Result<Vec<String>> {
+    let mut runs = Vec::new();
+    for entry in std::fs::read_dir(directory)? {
+        let name = entry?.file_name();
+        runs.extend(
+            name.to_str()
+                .and_then(|name| name.strip_suffix(SUFFIX))
+                .map(str::to_owned),
+        );
+    }
     runs.sort();
-    runs
+    Ok(runs)
 }
 
 /// A run file that is written to.

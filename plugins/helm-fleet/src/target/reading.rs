@@ -3,7 +3,7 @@
 use super::{Course, Run};
 use crate::event::{FailureReport, Step};
 use crate::preflight::Target;
-use crate::release::{Record, ReleaseError, Revision};
+use crate::release::{Record, ReleaseError};
 use std::time::{Duration, Instant};
 
 /// How long an API server that helm has lost is waited for where requests have no bound.
@@ -18,15 +18,7 @@ impl Run {
         target: &Target,
         course: &mut Course,
     ) -> Result<Option<Record>, FailureReport> {
-        if let Some(planned) = &target.record {
-            let release = &self.subject.fleet.release;
-            let revisions = Revision::all(&target.cluster, &release.namespace, &release.name).await;
-            // Helm writes the time of each change into the labels: where they are the same, so is the record.
-            if revisions.map_err(|error| release_failure(&error))? == planned.revisions {
-                return Ok(Some(planned.clone()));
-            }
-        }
-        let now = self.latest(target).await?;
+        let now = self.latest_since(target.record.as_ref(), target).await?;
         if let Some(failure) = moved(target.record.as_ref(), now.as_ref()) {
             course.revision = now.map(|record| record.revision);
             return Err(failure);
@@ -36,8 +28,16 @@ impl Run {
 
     /// The release as it is now.
     pub(crate) async fn latest(&self, target: &Target) -> Result<Option<Record>, FailureReport> {
+        self.latest_since(None, target).await
+    }
+
+    async fn latest_since(
+        &self,
+        known: Option<&Record>,
+        target: &Target,
+    ) -> Result<Option<Record>, FailureReport> {
         let release = &self.subject.fleet.release;
-        Record::latest(&target.cluster, &release.namespace, &release.name)
+        Record::latest_since(known, &target.cluster, &release.namespace, &release.name)
             .await
             .map_err(|error| release_failure(&error))
     }

@@ -126,8 +126,12 @@ pub async fn dry_run(cluster: &Cluster, shape: &PodShape<'_>) -> Known<DryRun> {
 /// Whether a refusal comes from admission. The API server has no field that tells it from a missing right (403
 /// both), and none for a namespace that does not exist.
 fn is_admission(code: u16, message: &str) -> bool {
-    let missing_right = message.contains("cannot create resource");
-    matches!(code, 400 | 403 | 422 | 500) && !missing_right
+    matches!(code, 400 | 403 | 422 | 500) && !lacks_right(message)
+}
+
+/// Whether a refusal to create something says that the right to do so is missing.
+pub(crate) fn lacks_right(message: &str) -> bool {
+    message.contains("cannot create resource")
 }
 
 fn read(pod: &Pod) -> Injection {
